@@ -1,0 +1,28 @@
+PYTHON ?= python3
+PROFILE ?= tutorial
+VENV := .venv
+STAMP := $(VENV)/installed
+UNSEP := $(VENV)/bin/unsep
+
+.PHONY: reproduce test lab clean
+
+reproduce: $(STAMP)
+	$(UNSEP) reproduce --profile $(PROFILE) --out out/$(PROFILE) --open
+
+test: $(STAMP)
+	$(VENV)/bin/python -m pytest
+	UNSEP_PROFILE=smoke UNSEP_OUT=out/nbval $(VENV)/bin/python -m pytest --nbval-lax --nbval-current-env \
+		--nbval-cell-timeout=300 notebooks
+
+lab: $(STAMP)
+	$(VENV)/bin/jupyter lab notebooks/00_start.ipynb
+
+clean:
+	rm -rf out $(VENV)
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
+		{ echo "unsep needs Python 3.11, 3.12 or 3.13; say which with make PYTHON=python3.12" >&2; exit 1; }
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $(STAMP)

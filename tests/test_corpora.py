@@ -1,0 +1,114 @@
+from pathlib import Path
+
+import numpy
+import pytest
+import soundfile
+
+from unsep_lib.clips import read_manifest
+from unsep_lib.cli import main
+from unsep_lib.corpora import prepare
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+RATE = 16_000
+
+
+def tone(path, seconds=0.2, rate=RATE):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, 0.3 * numpy.sin(numpy.arange(round(seconds * rate)) * 0.1), rate)
+
+
+def rows(prepared, root):
+    return {str(Path(clip.file).relative_to(root)): (clip.label, clip.split) for clip in prepared.clips}
+
+
+def test_librispeech_layout(tmp_path):
+    tone(tmp_path / "train-clean-100/103/1240/103-1240-0000.flac")
+    tone(tmp_path / "test-other/367/1/367-1-0000.flac")
+    (tmp_path / "train-clean-100/103/1240/103-1240.trans.txt").write_text("words")
+    assert rows(prepare(tmp_path, workers=1), tmp_path) == {
+        "train-clean-100/103/1240/103-1240-0000.flac": ("", "train"),
+        "test-other/367/1/367-1-0000.flac": ("", "test"),
+    }
+
+
+def test_vctk_layout_takes_the_first_microphone_and_a_hundred_speakers_to_train(tmp_path):
+    for number in range(102):
+        tone(tmp_path / f"wav48_silence_trimmed/p{200 + number}/p{200 + number}_001_mic1.flac", rate=48_000)
+    tone(tmp_path / "wav48_silence_trimmed/p200/p200_001_mic2.flac")
+    prepared = prepare(tmp_path, workers=1)
+    assert {clip.corpus for clip in prepared.clips} == {"VCTK"}
+    assert [clip.split for clip in prepared.clips].count("train") == 100
+    assert len(prepared.clips) == 102
+
+
+def test_fsdkaggle2018_layout(tmp_path):
+    tone(tmp_path / "FSDKaggle2018.audio_train/a.wav", rate=44_100)
+    tone(tmp_path / "FSDKaggle2018.audio_test/b.wav", rate=44_100)
+    meta = tmp_path / "FSDKaggle2018.meta"
+    meta.mkdir()
+    (meta / "train_post_competition.csv").write_text("fname,label,manually_verified\na.wav,Cello,1\n")
+    (meta / "test_post_competition_scoring_clips.csv").write_text("fname,label,usage\nb.wav,Gong,Public\n")
+    assert rows(prepare(tmp_path, workers=1), tmp_path) == {
+        "FSDKaggle2018.audio_train/a.wav": ("Cello", "train"),
+        "FSDKaggle2018.audio_test/b.wav": ("Gong", "test"),
+    }
+
+
+def test_own_folders_label_by_folder_and_split_by_top_folder(tmp_path):
+    for name in ("dog barks/one.wav", "train/cat/two.ogg", "test/cat/three.wav", "four.wav", ".hidden.wav"):
+        tone(tmp_path / name)
+    assert rows(prepare(tmp_path, workers=1), tmp_path) == {
+        "dog barks/one.wav": ("dog_barks", "train"),
+        "train/cat/two.ogg": ("cat", "train"),
+        "test/cat/three.wav": ("cat", "test"),
+        "four.wav": ("", "train"),
+    }
+
+
+def test_spans_and_lengths_describe_the_audio(tmp_path):
+    silence, sound = numpy.zeros(RATE), 0.5 * numpy.sin(numpy.arange(RATE) * 0.3)
+    soundfile.write(tmp_path / "a.wav", numpy.concatenate([silence, sound, silence]), RATE)
+    (clip,) = prepare(tmp_path, workers=1).clips
+    assert (clip.frames, clip.sample_rate) == (3 * RATE, RATE)
+    ((start, stop),) = clip.spans
+    assert (start, stop) == (pytest.approx(1.0, abs=0.05), pytest.approx(2.0, abs=0.05))
+
+
+def test_bad_files_are_skipped_counted_and_named(tmp_path, capsys):
+    root = tmp_path / "audio"
+    tone(root / "good.wav")
+    (root / "empty.wav").write_bytes(b"")
+    (root / "text.wav").write_text("not audio")
+    soundfile.write(root / "silent.wav", numpy.zeros(100), RATE)
+    soundfile.write(root / "nan.wav", numpy.full(100, numpy.nan), RATE, subtype="FLOAT")
+    assert main(["data", "prepare", str(root), "--out", str(tmp_path / "m.jsonl"), "--workers", "1"]) == 0
+    output = capsys.readouterr()
+    assert "1 clips" in output.out and "4 files skipped" in output.out
+    assert all(name in output.err for name in ("empty.wav", "text.wav", "silent.wav", "nan.wav"))
+    assert [Path(clip.file).name for clip in read_manifest(tmp_path / "m.jsonl")] == ["good.wav"]
+
+
+def test_nothing_is_written_when_nothing_can_be_used(tmp_path, capsys):
+    root = tmp_path / "audio"
+    root.mkdir()
+    for reason in ("no audio files found", "none of 1 files could be used"):
+        assert main(["data", "prepare", str(root), "--out", str(tmp_path / "m.jsonl"), "--workers", "1"]) == 2
+        assert reason in capsys.readouterr().err
+        (root / "text.wav").write_text("not audio")
+    assert list(tmp_path.iterdir()) == [root]
+
+
+def test_workers_do_not_change_the_manifest(tmp_path):
+    for number in range(40):
+        tone(tmp_path / f"{number}.wav", seconds=0.05)
+    assert prepare(tmp_path, workers=1) == prepare(tmp_path, workers=2)
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the real pieces of the corpora are not beside this checkout")
+def test_real_pieces_of_the_corpora():
+    fsd = prepare(SHARED / "FSDKaggle2018")
+    assert len(fsd.clips) == 300 and not fsd.skipped
+    assert len({clip.label for clip in fsd.clips}) == 10
+    libri = prepare(SHARED / "LibriSpeech")
+    assert {clip.corpus for clip in libri.clips} == {"LibriSpeech"}
+    assert len({Path(clip.file).parts[-3] for clip in libri.clips if clip.split == "test"}) == 10

@@ -1,0 +1,134 @@
+import numpy
+import pytest
+import soundfile
+import torch
+from safetensors.torch import load_file
+
+from unsep_lib.checkpoints import card_of, load_prior
+from unsep_lib.clips import Clip
+from unsep_lib.priors import SIGMA_MAX, SIGMA_MIN
+from unsep_lib.training import TrainingConfig, train
+from unsep_lib.training.crops import ClipCache, CropStream
+from unsep_lib.training.objective import draw_sigma, validation_loss
+
+RATE = 16_000
+
+
+@pytest.fixture
+def clips(tmp_path):
+    generator = numpy.random.default_rng(0)
+    made = []
+    for index, (label, split) in enumerate([("low", "train"), ("high", "train"), ("low", "test"), ("high", "test")]):
+        path = tmp_path / f"{index}.wav"
+        tone = numpy.sin(2 * numpy.pi * (300 if label == "low" else 2500) * numpy.arange(2 * RATE) / RATE)
+        soundfile.write(path, 0.3 * tone + 0.01 * generator.standard_normal(2 * RATE), RATE)
+        made.append(Clip("tones", str(path), "", label, split, RATE, 2 * RATE, ((0.0, 2.0),)))
+    return made
+
+
+def small(**changes):
+    return TrainingConfig(**({"steps": 6, "batch": 2, "crop_seconds": 0.5, "warmup_steps": 2} | changes))
+
+
+def tensors(folder, name="tones"):
+    return load_file(folder / f"{name}.safetensors")
+
+
+def test_an_interrupted_run_resumed_equals_an_uninterrupted_one(clips, tmp_path):
+    train("tones", clips, tmp_path / "whole", small())
+
+    def interrupt(progress):
+        if progress.step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train("tones", clips, tmp_path / "parts", small(), on_step=interrupt)
+    train("tones", clips, tmp_path / "parts", small())
+    whole, parts = tensors(tmp_path / "whole"), tensors(tmp_path / "parts")
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    assert card_of(tmp_path / "parts" / "tones.safetensors")["steps"] == 6
+
+
+def test_training_lowers_the_validation_loss_and_learns_the_labels(clips, tmp_path):
+    config = small(steps=60, batch=4, ema=0.9)
+    before = train("tones", clips, tmp_path / "before", small(steps=1))
+    after = train("tones", clips, tmp_path / "after", config)
+    stream = CropStream(clips[2:], ("high", "low"), 0.5, (-22, -22), numpy.random.default_rng(1), augment=False)
+    crops, labels = stream.batch(16)
+    losses = [numpy.mean(validation_loss(load_prior(path), crops, labels)) for path in (before, after)]
+    assert losses[1] < 0.9 * losses[0]
+    assert load_prior(after).labels == ("high", "low")
+
+
+def test_a_warm_start_begins_from_the_given_weights_and_counts_their_hours(clips, tmp_path):
+    first = train("tones", clips, tmp_path / "first", small())
+    second = train("tones", clips, tmp_path / "second", small(steps=1, learning_rate=0.0, muon_learning_rate=0.0),
+                   warm_start=str(first))
+    for name, tensor in tensors(tmp_path / "first").items():
+        torch.testing.assert_close(tensors(tmp_path / "second")[name], tensor)
+    assert card_of(second)["hours"] > card_of(first)["hours"]
+
+
+def test_another_recipe_in_the_same_folder_is_refused(clips, tmp_path):
+    train("tones", clips, tmp_path / "run", small(steps=1))
+    with pytest.raises(ValueError, match="another recipe .batch: saved 2, got 3."):
+        train("tones", clips, tmp_path / "run", small(steps=2, batch=3))
+
+
+def test_bad_clips_are_skipped_and_counted(clips, tmp_path):
+    broken = Clip("tones", str(tmp_path / "gone.wav"), "", "low", "train", RATE, 2 * RATE, ())
+    seen = []
+    train("tones", [*clips, broken], tmp_path / "run", small(steps=8), on_step=seen.append)
+    assert seen[-1].step == 8
+    assert seen[-1].skipped == 1
+
+
+def test_only_unusable_clips_end_in_one_sentence(tmp_path):
+    soundfile.write(tmp_path / "silent.wav", numpy.zeros(RATE), RATE)
+    silent = Clip("none", str(tmp_path / "silent.wav"), "", "", "train", RATE, RATE, ())
+    with pytest.raises(ValueError, match="no usable crop"):
+        train("none", [silent], tmp_path / "run", small())
+    with pytest.raises(ValueError, match="expected clips to train on, got none"):
+        train("none", [], tmp_path / "run", small())
+
+
+def test_crops_have_the_level_the_length_and_the_label(clips):
+    stream = CropStream(clips, ("high", "low"), 0.5, (-30.0, -20.0), numpy.random.default_rng(0), augment=True)
+    crops, labels = stream.batch(32)
+    assert crops.shape == (32, RATE // 2)
+    levels = 10 * crops.double().square().mean(dim=1).log10()
+    assert -30.01 <= levels.min() < -27 and -23 < levels.max() <= -19.99
+    spectrum = torch.fft.rfft(crops, dim=1).abs()
+    peak = spectrum.argmax(dim=1) * RATE / crops.shape[1]
+    assert torch.equal((peak < 1000).long(), labels)
+
+
+def test_the_cache_reads_what_the_file_holds_and_stays_below_its_limit(clips):
+    cache = ClipCache(limit=3 * 2 * RATE)
+    for clip in clips:
+        content, _ = soundfile.read(clip.file, dtype="float32")
+        expected = torch.from_numpy(content[RATE // 4 : RATE // 4 + RATE // 2])
+        torch.testing.assert_close(cache.crop(clip, 0.25, 0.5), expected, atol=1e-4, rtol=0)
+        assert cache.size <= cache.limit
+    assert cache.crop(clips[0], 1.75, 1.0)[RATE // 4 :].abs().max() == 0
+
+
+def test_noise_levels_are_stratified_over_the_range():
+    sigma = draw_sigma(4000, numpy.random.default_rng(0))
+    assert SIGMA_MIN <= sigma.min() and sigma.max() <= SIGMA_MAX
+    focused = ((sigma >= 0.01) & (sigma <= 0.7)).float().mean().item()
+    outside_law = 0.15 * numpy.log(70) / numpy.log(600)
+    assert focused == pytest.approx(0.85 + outside_law, abs=0.01)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"minutes": 1.0, "steps": 1}, {"steps": 0}, {"minutes": -1.0}])
+def test_a_budget_is_required(arguments):
+    with pytest.raises(ValueError, match="expected (either|a training budget)"):
+        TrainingConfig(**arguments)
+
+
+def test_the_rate_warms_up_holds_and_decays():
+    config = TrainingConfig(steps=1000)
+    assert config.rate(0, 0.0) == pytest.approx(0.01)
+    assert config.rate(300, 0.3) == 1.0
+    assert config.rate(999, 1.0) == pytest.approx(0.02)

@@ -1,0 +1,102 @@
+"""Audio in and out: samples are float32 tensors `[channel, time]` or `[time]` in −1 … 1."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import soundfile
+import torch
+import torchaudio.functional
+
+from unsep_lib.files import atomic_path
+
+SAMPLE_RATE = 16_000  # Hz; the rate of every prior here (arXiv 2512.07226)
+SILENCE_DBFS = -120.0  # what the level of digital silence is reported as
+
+
+@dataclass(frozen=True)
+class Audio:
+    """Samples `[channel, time]` and their rate in Hz."""
+
+    samples: torch.Tensor
+    sample_rate: int
+
+    @property
+    def seconds(self) -> float:
+        """Duration in seconds."""
+        return self.samples.shape[-1] / self.sample_rate
+
+
+def read_audio(path: Path | str, start: int = 0, stop: int | None = None) -> Audio:
+    """Read any file that libsndfile knows (WAV, FLAC, OGG, MP3 …), whole or from `start` to `stop` (samples).
+
+    Raises:
+        ValueError: no such file, not audio, no samples, or NaN or infinite samples.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such audio file")
+    try:
+        samples, rate = soundfile.read(path, start=start, stop=stop, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
+        raise ValueError(f"{path}: not a readable audio file ({error})") from error
+    if samples.size == 0:
+        raise ValueError(f"{path}: the file holds no samples")
+    tensor = torch.from_numpy(samples.T.copy())
+    if not torch.isfinite(tensor).all():
+        raise ValueError(f"{path}: the samples contain NaN or infinity")
+    return Audio(tensor, rate)
+
+
+def read_mono(path: Path | str, sample_rate: int = SAMPLE_RATE) -> torch.Tensor:
+    """Read a file, average its channels, resample to `sample_rate` Hz: returns `[time]`."""
+    audio = read_audio(path)
+    return resample(audio.samples.mean(dim=0), audio.sample_rate, sample_rate)
+
+
+def write_audio(path: Path | str, samples: torch.Tensor, sample_rate: int, subtype: str | None = None) -> None:
+    """Write `[time]` or `[channel, time]` samples atomically; the format follows the file's suffix.
+
+    subtype: libsndfile's name (`PCM_16`, `FLOAT` …); without it FLOAT for WAV, libsndfile's default otherwise.
+
+    Raises:
+        ValueError: the samples have another shape, or the folder cannot be written to.
+    """
+    if samples.ndim not in (1, 2):
+        raise ValueError(f"expected samples [time] or [channel, time], got shape {tuple(samples.shape)}")
+    path = Path(path)
+    if subtype is None and path.suffix.lower() == ".wav":
+        subtype = "FLOAT"
+    with atomic_path(path) as temporary:
+        data = samples.detach().cpu().to(torch.float32).t().numpy()
+        try:
+            soundfile.write(temporary, data, sample_rate, subtype=subtype)
+        except (soundfile.LibsndfileError, TypeError) as error:
+            raise ValueError(f"cannot write {path}: {error}") from error
+
+
+def resample(samples: torch.Tensor, rate_from: int, rate_to: int) -> torch.Tensor:
+    """Band-limited resampling along the last axis; length becomes ceil(length · rate_to / rate_from)."""
+    if rate_from == rate_to:
+        return samples
+    return torchaudio.functional.resample(samples, rate_from, rate_to)
+
+
+def rms_dbfs(samples: torch.Tensor) -> float:
+    """Level `10·log₁₀(mean(x²))` in dB relative to full scale; −120 dB for silence."""
+    power = samples.double().square().mean().item()
+    return max(10.0 * math.log10(power), SILENCE_DBFS) if power > 0 else SILENCE_DBFS
+
+
+def scale_to_dbfs(samples: torch.Tensor, level: float) -> torch.Tensor:
+    """`samples` scaled to an RMS of `level` dBFS.
+
+    Raises:
+        ValueError: the samples are silent, so no gain brings them to a level.
+    """
+    current = rms_dbfs(samples)
+    if current <= SILENCE_DBFS:
+        raise ValueError("expected audio to scale, got silence")
+    return samples * 10.0 ** ((level - current) / 20.0)

@@ -1,0 +1,97 @@
+"""Priors on disk: safetensors with a model card in their metadata; found by name."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import platformdirs
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from unsep_lib.files import atomic_path
+from unsep_lib.networks.compact import CompactConfig, CompactNetwork
+from unsep_lib.priors import EdmPrior
+
+FORMAT = "unsep-compact-1"  # names the network and preconditioning that the tensors belong to
+PRETRAINED = Path(__file__).parent / "pretrained"
+
+
+def home() -> Path:
+    """The folder of the user's own priors and training runs: `$UNSEP_HOME`, or the platform's data folder."""
+    return Path(os.environ.get("UNSEP_HOME") or platformdirs.user_data_dir("unsep"))
+
+
+def available_priors() -> dict[str, Path]:
+    """Name → file of every prior found; the user's own come before shipped ones of the same name."""
+    folders = (PRETRAINED, home() / "priors")
+    return {file.stem: file for folder in folders for file in sorted(folder.glob("*.safetensors"))}
+
+
+def find_prior(name: str) -> Path:
+    """The file of the prior called `name`, or `name` itself if it is a file.
+
+    Raises:
+        ValueError: neither; the message lists the known names.
+    """
+    known = available_priors()
+    if name in known:
+        return known[name]
+    if Path(name).is_file():
+        return Path(name)
+    raise ValueError(f"unknown prior {name!r}: known are {', '.join(known) or 'none'}, or give a file")
+
+
+def save_prior(path: Path | str, prior: EdmPrior, card: Mapping[str, object]) -> None:
+    """Write a prior's weights and its card (JSON-serialisable) as one safetensors file, atomically."""
+    header = dict(card) | {
+        "format": FORMAT,
+        "network": asdict(prior.network.config),
+        "labels": list(prior.labels),
+        "parameters": sum(parameter.numel() for parameter in prior.parameters()),
+    }
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in prior.state_dict().items()}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={"card": json.dumps(header, ensure_ascii=False)})
+
+
+def card_of(path: Path | str) -> dict[str, object]:
+    """The model card in a prior's file.
+
+    Raises:
+        ValueError: the file is missing, truncated, no safetensors, or holds no such prior.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"{path}: no such prior file")
+    try:
+        with safe_open(path, framework="pt") as archive:
+            card = json.loads((archive.metadata() or {})["card"])
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise ValueError(f"{path}: not a prior saved by unsep ({error})") from error
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        found = card.get("format") if isinstance(card, dict) else card
+        raise ValueError(f"{path}: expected a prior of format {FORMAT}, got {found!r}")
+    return card
+
+
+def load_prior(name: str | Path, device: str | torch.device = "cpu") -> EdmPrior:
+    """Load a prior by name or file, ready to denoise on `device`.
+
+    Raises:
+        ValueError: unknown name, or a file that is no prior.
+    """
+    path = find_prior(str(name))
+    card = card_of(path)
+    try:
+        shape = {key: tuple(value) if isinstance(value, list) else value for key, value in card["network"].items()}
+        with safe_open(path, framework="pt") as archive:
+            tensors = {key: archive.get_tensor(key).float() for key in archive.keys()}
+        prior = EdmPrior(CompactNetwork(CompactConfig(**shape)), tensors["spectrum"], card["labels"])
+        prior.load_state_dict(tensors)
+    except (SafetensorError, KeyError, TypeError, RuntimeError) as error:
+        raise ValueError(f"{path}: the weights do not fit their card ({error})") from error
+    return prior.to(device).eval().requires_grad_(False)

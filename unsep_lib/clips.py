@@ -1,0 +1,131 @@
+"""Clips of one source each, and the manifest that lists them: one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy
+import torch
+
+from unsep_lib.audio import SAMPLE_RATE, Audio, read_audio, resample
+from unsep_lib.files import write_text
+
+SPAN_WINDOW = 0.050  # seconds; active spans are runs of windows … (arXiv 2512.07226, as released)
+SPAN_HOP = 0.025  # seconds
+SPAN_ENERGY = 1e-4  # … whose summed energy exceeds this
+MANIFEST_FIELDS = ("corpus", "file", "sha256", "label", "split", "sample_rate", "frames", "spans")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One recording of one source.
+
+    file: absolute path; label: class name, "" if none; split: "train" or "test"; frames: samples at
+    `sample_rate` Hz; spans: active spans (start, stop) in seconds.
+    """
+
+    corpus: str
+    file: str
+    sha256: str
+    label: str
+    split: str
+    sample_rate: int
+    frames: int
+    spans: tuple[tuple[float, float], ...]
+
+    @property
+    def seconds(self) -> float:
+        """Duration in seconds."""
+        return self.frames / self.sample_rate
+
+
+def active_spans(samples: torch.Tensor, sample_rate: int) -> tuple[tuple[float, float], ...]:
+    """Spans (start, stop) in seconds of `[time]` samples where something sounds.
+
+    A 50 ms window every 25 ms is active when its summed energy exceeds 1e-4; touching windows join.
+    """
+    window, hop = round(SPAN_WINDOW * sample_rate), round(SPAN_HOP * sample_rate)
+    padded = torch.nn.functional.pad(samples, (0, max(0, window - len(samples))))
+    energy = padded.unfold(0, window, hop).square().sum(dim=1)
+    active = numpy.flatnonzero((energy > SPAN_ENERGY).numpy())
+    if active.size == 0:
+        return ()
+    runs = numpy.split(active, numpy.flatnonzero(numpy.diff(active) > 1) + 1)
+    end = len(samples) / sample_rate
+    return tuple(
+        (float(run[0] * hop / sample_rate), float(min((run[-1] * hop + window) / sample_rate, end)))
+        for run in runs
+    )
+
+
+def draw_start(clip: Clip, seconds: float, generator: numpy.random.Generator) -> float:
+    """Start (seconds) of a crop: a span drawn with probability proportional to its length, then uniform.
+
+    A span longer than the crop gives a start inside it; a shorter one is placed whole in the crop where
+    the clip allows. Without active spans the start is uniform over the clip.
+    """
+    latest = max(0.0, clip.seconds - seconds)
+    if not clip.spans:
+        return generator.uniform(0.0, latest) if latest else 0.0
+    lengths = numpy.array([stop - start for start, stop in clip.spans])
+    start, stop = clip.spans[generator.choice(len(lengths), p=lengths / lengths.sum())]
+    low, high = sorted((start, stop - seconds))
+    return float(numpy.clip(generator.uniform(low, high), 0.0, latest))
+
+
+def read_crop(clip: Clip, start: float, seconds: float, sample_rate: int = SAMPLE_RATE) -> torch.Tensor:
+    """Mono samples `[time]` of a crop at `sample_rate` Hz, zero-padded at the end to `seconds`."""
+    first = round(start * clip.sample_rate)
+    count = round(seconds * clip.sample_rate)
+    audio: Audio = read_audio(clip.file, first, min(first + count, clip.frames))
+    samples = resample(audio.samples.mean(dim=0), audio.sample_rate, sample_rate)
+    length = round(seconds * sample_rate)
+    return torch.nn.functional.pad(samples[:length], (0, max(0, length - len(samples))))
+
+
+def write_manifest(path: Path | str, clips: Iterable[Clip]) -> None:
+    """Write one JSON line a clip, atomically; files below the manifest's folder are stored relative to it."""
+    folder = Path(path).resolve().parent
+    lines = []
+    for clip in clips:
+        row = asdict(clip)
+        file = Path(clip.file).resolve()
+        row["file"] = os.fspath(file.relative_to(folder) if file.is_relative_to(folder) else file)
+        lines.append(json.dumps(row, ensure_ascii=False) + "\n")
+    write_text(path, "".join(lines))
+
+
+def read_manifest(path: Path | str) -> list[Clip]:
+    """Read a manifest written by `write_manifest`.
+
+    Raises:
+        ValueError: no such file, or a line that is no clip (its number and fault are named).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such manifest; make one with `unsep data prepare FOLDER --out {path}`")
+    folder = path.resolve().parent
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [_parse_line(path, folder, number, line) for number, line in enumerate(lines, start=1)]
+
+
+def _parse_line(path: Path, folder: Path, number: int, line: str) -> Clip:
+    try:
+        row = json.loads(line)
+        missing = [name for name in MANIFEST_FIELDS if name not in row]
+        if missing:
+            raise ValueError(f"expected the fields {', '.join(MANIFEST_FIELDS)}, missing {', '.join(missing)}")
+        spans = tuple((float(start), float(stop)) for start, stop in row["spans"])
+        fields = {name: row[name] for name in MANIFEST_FIELDS}
+        return Clip(**(fields | {"file": os.fspath(folder / row["file"]), "spans": spans}))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}, line {number}: not a clip ({error})") from error
+
+
+def labels_of(clips: Sequence[Clip]) -> tuple[str, ...]:
+    """The distinct labels of `clips` in alphabetical order, without the empty one."""
+    return tuple(sorted({clip.label for clip in clips} - {""}))

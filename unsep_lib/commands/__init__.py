@@ -1,0 +1,1 @@
+"""The subcommands of `unsep`, one module each."""

@@ -1,0 +1,25 @@
+"""Options that several subcommands share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_solver_options(parser: argparse.ArgumentParser) -> None:
+    """Add --solver, --steps, --seed, --prior and --device."""
+    parser.add_argument("--solver", help="see `unsep separate --list`")
+    parser.add_argument("--steps", type=int, help="noise levels to go through (default: the solver's)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--prior", action="append", default=[], type=named_file, metavar="NAME=FILE", help="a prior's weights"
+    )
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, mps …")
+
+
+def named_file(text: str) -> tuple[str, Path]:
+    """Parse NAME=FILE."""
+    name, equals, file = text.partition("=")
+    if not (name and equals and file):
+        raise argparse.ArgumentTypeError(f"expected NAME=FILE, got {text!r}")
+    return name, Path(file)

@@ -1,0 +1,90 @@
+"""`unsep separate`: one recording into one file a source."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from unsep_lib.commands.options import add_solver_options
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Add the subcommand's options."""
+    parser = subparsers.add_parser("separate", help="separate a recording into its sources")
+    parser.add_argument("mixture", nargs="?", type=Path, metavar="MIXTURE", help="WAV, FLAC, OGG or MP3")
+    parser.add_argument(
+        "--source", action="append", default=[], metavar="PRIOR[:LABEL]", help="once for each source that sounds"
+    )
+    parser.add_argument("--out", type=Path, help="folder for the separated files")
+    parser.add_argument("--list", action="store_true", help="show priors, labels and solvers")
+    add_solver_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Separate and write, or list what is known."""
+    if arguments.list:
+        return show_known()
+    if arguments.mixture is None or arguments.out is None:
+        raise ValueError("expected a mixture and --out FOLDER, as in `unsep separate mix.wav --source speech --out out/`")
+    from unsep_lib.audio import read_audio
+    from unsep_lib.separate import load_priors, separate
+    from unsep_lib.solvers import DEFAULT_SOLVER
+    from unsep_lib.specification import parse_spec
+
+    specs = [parse_spec(text) for text in arguments.source]
+    audio = read_audio(arguments.mixture)
+    priors = load_priors(specs, dict(arguments.prior), arguments.device)
+    from tqdm import tqdm
+
+    with tqdm(total=1.0, bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}", desc="separating", disable=None) as bar:
+        separation = separate(
+            audio.samples.to(arguments.device),
+            audio.sample_rate,
+            priors,
+            solver=arguments.solver or DEFAULT_SOLVER,
+            steps=arguments.steps,
+            seed=arguments.seed,
+            on_window=lambda done, total: bar.update(done / total - bar.n),
+        )
+    write_separation(separation, specs, arguments.mixture, arguments.out)
+    return 0
+
+
+def write_separation(separation, specs, mixture: Path, folder: Path) -> None:
+    """Write one float WAV a source, residual.wav and report.json into `folder`."""
+    from unsep_lib.audio import write_audio
+    from unsep_lib.files import write_json
+    from unsep_lib.specification import file_names
+    from unsep_lib.versions import versions
+
+    tracks = dict(zip(file_names(specs), separation.sources, strict=True)) | {"residual": separation.residual}
+    for name, samples in tracks.items():
+        write_audio(folder / f"{name}.wav", samples, separation.sample_rate)
+        print(folder / f"{name}.wav")
+    report = {
+        "mixture": str(mixture),
+        "sources": [str(spec) for spec in specs],
+        "solver": separation.solver,
+        "steps": separation.steps,
+        "seed": separation.seed,
+        "seconds": round(separation.seconds, 3),
+        "residual_db": round(separation.residual_db, 2),
+        "versions": versions(),
+    }
+    write_json(folder / "report.json", report)
+
+
+def show_known() -> int:
+    """Print priors with their labels, and solvers."""
+    from unsep_lib.checkpoints import available_priors, card_of
+    from unsep_lib.solvers import SOLVERS
+
+    print("priors:")
+    for name, path in available_priors().items():
+        labels = card_of(path)["labels"]
+        print(f"  {name}" + (f"  (or {name}:LABEL with {', '.join(labels)})" if labels else ""))
+    print("solvers:")
+    for solver in SOLVERS.values():
+        print(f"  {solver.name:<18}{solver.summary}, {solver.default_steps} steps")
+    return 0

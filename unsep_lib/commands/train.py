@@ -1,0 +1,69 @@
+"""`unsep train`: a prior of your own from clips of one kind of source."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Add the subcommand's options."""
+    parser = subparsers.add_parser("train", help="train a prior on a manifest of clips, or continue its training")
+    parser.add_argument("name", metavar="PRIOR", help="the prior's name, as `unsep separate --source` will know it")
+    parser.add_argument("--data", nargs="+", required=True, type=Path, metavar="MANIFEST")
+    budget = parser.add_mutually_exclusive_group(required=True)
+    budget.add_argument("--minutes", type=float, help="minutes of training in all, over every resumption")
+    budget.add_argument("--steps", type=int, help="steps in all, over every resumption")
+    parser.add_argument("--from", dest="warm_start", metavar="PRIOR", help="start from this prior's weights")
+    parser.add_argument("--out", type=Path, help="folder of the run (default: the user's data folder)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train and say where the prior lies."""
+    from tqdm import tqdm
+
+    from unsep_lib.checkpoints import home
+    from unsep_lib.clips import read_manifest
+    from unsep_lib.training import Progress, TrainingConfig, train
+
+    clips = [clip for manifest in arguments.data for clip in read_manifest(manifest)]
+    config = TrainingConfig(minutes=arguments.minutes, steps=arguments.steps, seed=arguments.seed)
+    own = arguments.out is None
+    folder = home() / "runs" / arguments.name if own else arguments.out
+    with tqdm(total=100.0, bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix}") as bar:
+
+        def show(progress: Progress) -> None:
+            bar.update(100 * progress.progress - bar.n)
+            bar.set_description_str(f"{arguments.name} step {progress.step}", refresh=False)
+            bar.set_postfix_str(
+                f"loss {progress.loss:.3f}, {progress.remaining / 60:.1f} min left, "
+                f"{progress.audio_seconds_per_second:.0f} s of audio/s, {progress.skipped} clips skipped",
+                refresh=False,
+            )
+
+        path = train(
+            arguments.name,
+            clips,
+            folder,
+            config,
+            warm_start=arguments.warm_start,
+            device=arguments.device,
+            on_step=show,
+        )
+    print(_install(path) if own else path)
+    return 0
+
+
+def _install(path: Path) -> Path:
+    import shutil
+
+    from unsep_lib.checkpoints import home
+    from unsep_lib.files import atomic_path
+
+    target = home() / "priors" / path.name
+    with atomic_path(target) as temporary:
+        shutil.copyfile(path, temporary)
+    return target

@@ -1,0 +1,125 @@
+"""Figures of audio, training, separation and scores."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy
+import torch
+from IPython.display import HTML
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from unsep_lib.audio import SAMPLE_RATE
+
+DYNAMIC_RANGE = 70.0  # dB below the loudest bin that a spectrogram shows
+N_FFT, HOP = 512, 128  # samples
+COLOUR_MAP = "magma"
+
+
+def described(figure: Figure, alt: str, dpi: int = 72) -> HTML:
+    """The figure as an image with alternative text."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight")
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return HTML(f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{data}">')
+
+
+def _levels(samples: torch.Tensor) -> numpy.ndarray:
+    window = torch.hann_window(N_FFT)
+    padded = torch.nn.functional.pad(samples.detach().cpu().float(), (0, max(0, N_FFT - samples.shape[-1])))
+    magnitude = torch.stft(padded, N_FFT, HOP, window=window, return_complex=True).abs()
+    return (20 * torch.log10(magnitude + 1e-6)).numpy()
+
+
+def _draw_levels(axes: Axes, levels: numpy.ndarray, top: float, seconds: float, title: str):
+    axes.set_title(title)
+    axes.set_xlabel("time (s)")
+    return axes.imshow(
+        levels, origin="lower", aspect="auto", cmap=COLOUR_MAP, vmin=top - DYNAMIC_RANGE, vmax=top,
+        extent=(0, seconds, 0, SAMPLE_RATE / 2000),
+    )  # fmt: skip
+
+
+def spectrograms(tracks: Mapping[str, torch.Tensor], columns: int = 4) -> Figure:
+    """Spectrograms of tracks [time] at 16 kHz, side by side on one decibel scale."""
+    rows = -(-len(tracks) // columns)
+    columns = min(columns, len(tracks))
+    figure = Figure(figsize=(3.1 * columns + 0.8, 2.4 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=True).flat
+    levels = {title: _levels(samples) for title, samples in tracks.items()}
+    top = max(level.max() for level in levels.values())
+    for axes, (title, level) in zip(grid, levels.items(), strict=False):
+        image = _draw_levels(axes, level, top, tracks[title].shape[-1] / SAMPLE_RATE, title)
+    for axes in list(grid)[len(tracks) :]:
+        axes.set_axis_off()
+    figure.axes[0].set_ylabel("frequency (kHz)")
+    figure.colorbar(image, ax=figure.axes, label="level (dB)", shrink=0.8)
+    return figure
+
+
+def trajectory(snapshots: Sequence) -> Figure:
+    """Residual level, noise level and guidance norms over the steps of one separation (first mixture of a batch)."""
+    guided = snapshots[0].guidance is not None
+    figure = Figure(figsize=(9 if guided else 6.5, 2.6), layout="constrained")
+    panels = figure.subplots(1, 3 if guided else 2)
+    steps = [snapshot.step for snapshot in snapshots]
+    residual = [20 * numpy.log10(snapshot.residual[0].square().mean().sqrt().item() + 1e-9) for snapshot in snapshots]
+    panels[0].plot(steps, residual)
+    panels[0].set(title="residual", xlabel="step", ylabel="level (dBFS)")
+    panels[1].semilogy(steps, [snapshot.sigma for snapshot in snapshots])
+    panels[1].set(title="noise level", xlabel="step", ylabel="σ")
+    if guided:
+        for source in range(snapshots[0].guidance.shape[1]):
+            norms = [snapshot.guidance[0, source].item() for snapshot in snapshots]
+            panels[2].semilogy(steps, norms, label=f"source {source + 1}")
+        panels[2].set(title="guidance ‖g‖", xlabel="step")
+        panels[2].legend()
+    return figure
+
+
+def training_curve(curves: Mapping[str, Sequence[Mapping[str, object]]]) -> Figure:
+    """Training loss (thin) and validation loss (points) over minutes, one colour a prior's curve from its card."""
+    figure = Figure(figsize=(6.5, 2.8), layout="constrained")
+    axes = figure.subplots()
+    for index, (name, curve) in enumerate(curves.items()):
+        axes.plot([r["seconds"] / 60 for r in curve], [r["loss"] for r in curve], lw=0.8, color=f"C{index}", label=name)
+        checked = [row for row in curve if "bands" in row]
+        minutes = [row["seconds"] / 60 for row in checked]
+        axes.plot(minutes, [numpy.mean(r["bands"]) for r in checked], "o", color=f"C{index}", label=f"{name}, unseen clips")
+    axes.set(xlabel="minutes of training", ylabel="weighted denoising loss", yscale="log")
+    axes.legend()
+    return figure
+
+
+def band_losses(losses: Mapping[str, Sequence[float]], low: float, high: float) -> Figure:
+    """Validation loss by band of ln σ between `low` and `high`, one line a prior."""
+    figure = Figure(figsize=(6.0, 2.8), layout="constrained")
+    axes = figure.subplots()
+    for name, bands in losses.items():
+        edges = numpy.geomspace(low, high, len(bands) + 1)
+        axes.plot(numpy.sqrt(edges[1:] * edges[:-1]), bands, "o-", label=name)
+    axes.set(xscale="log", xlabel="noise level σ", ylabel="weighted denoising loss")
+    axes.legend()
+    return figure
+
+
+def scores(table: Mapping[str, Mapping[str, tuple[float, float, float]]], ylabel: str) -> Figure:
+    """Means with intervals: table[group][series] = (mean, low, high)."""
+    series = list(dict.fromkeys(name for row in table.values() for name in row))
+    figure = Figure(figsize=(1.6 * len(table) + 3, 3.2), layout="constrained")
+    axes = figure.subplots()
+    width = 0.8 / len(series)
+    for index, name in enumerate(series):
+        places = [place for place, row in enumerate(table.values()) if name in row]
+        values = numpy.array([row[name] for row in table.values() if name in row])
+        error = numpy.abs(values[:, 1:].T - values[:, 0])
+        axes.bar(numpy.array(places) + index * width, values[:, 0], width, yerr=error, capsize=2, label=name)
+    axes.axhline(0, color="black", lw=0.6)
+    axes.set_xticks(numpy.arange(len(table)) + 0.4 - width / 2, list(table), rotation=12)
+    axes.set_ylabel(ylabel)
+    axes.legend(fontsize="small")
+    return figure

@@ -1,0 +1,79 @@
+"""How close estimated sources are to their references."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy
+import torch
+from scipy.optimize import linear_sum_assignment
+from scipy.stats import bootstrap
+from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
+
+from unsep_lib.specification import SourceSpec
+
+CONFIDENCE = 0.95
+RESAMPLES = 2000
+
+
+def si_sdr(estimate: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+    """Scale-invariant signal-to-distortion ratio in dB over the last axis (arXiv 1811.02508).
+
+    `10 log₁₀(‖αs‖²/‖αs − ŝ‖²)` with `α = ⟨ŝ, s⟩/‖s‖²`, means removed; NaN where the reference is silent.
+
+    Raises:
+        ValueError: shapes differ.
+    """
+    if estimate.shape != reference.shape:
+        raise ValueError(f"expected an estimate of shape {tuple(reference.shape)}, got {tuple(estimate.shape)}")
+    score = scale_invariant_signal_distortion_ratio(estimate.double(), reference.double(), zero_mean=True)
+    return score.masked_fill(reference.abs().amax(dim=-1) == 0, float("nan"))
+
+
+def best_order(estimates: torch.Tensor, references: torch.Tensor, specs: Sequence[SourceSpec]) -> list[int]:
+    """For each reference the index of its estimate, both [source, time].
+
+    Sources of one specification cannot be told apart, so they take the permutation of the highest mean SI-SDR;
+    all others stay in their order.
+    """
+    order = list(range(len(specs)))
+    for spec in set(specs):
+        group = [index for index, other in enumerate(specs) if other == spec]
+        scores = torch.stack([si_sdr(estimates[group], references[index].expand(len(group), -1)) for index in group])
+        rows, columns = linear_sum_assignment(-scores.nan_to_num(0.0).numpy())
+        for row, column in zip(rows, columns, strict=True):
+            order[group[row]] = group[column]
+    return order
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """Mean and median with a 95 % bootstrap interval of the mean."""
+
+    mean: float
+    median: float
+    low: float
+    high: float
+
+
+def statistic(values: Sequence[float], groups: Sequence[str]) -> Statistic:
+    """Mean, median and the mean's 95 % interval, resampling groups (mixtures), not single sources.
+
+    Raises:
+        ValueError: no values, or not one group each.
+    """
+    if not len(values) or len(values) != len(groups):
+        raise ValueError(f"expected a group for each of at least one value, got {len(values)} and {len(groups)}")
+    values = numpy.asarray(values, dtype=float)
+    names, index = numpy.unique(numpy.asarray(groups), return_inverse=True)
+    sums, counts = numpy.bincount(index, values), numpy.bincount(index)
+    mean = float(values.mean())
+    if len(names) == 1:
+        return Statistic(mean, float(numpy.median(values)), mean, mean)
+    result = bootstrap(
+        (sums, counts), lambda s, n, axis: s.sum(axis) / n.sum(axis), paired=True, vectorized=True,
+        n_resamples=RESAMPLES, confidence_level=CONFIDENCE, method="percentile", rng=numpy.random.default_rng(0),
+    )  # fmt: skip
+    interval = result.confidence_interval
+    return Statistic(mean, float(numpy.median(values)), float(interval.low), float(interval.high))

@@ -1,0 +1,45 @@
+"""Audio players for notebooks and the report: MP3, one gain for all, a line of text each."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Mapping
+
+import soundfile
+import torch
+from IPython.display import HTML
+
+from unsep_lib.audio import SAMPLE_RATE, resample
+
+MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz, what MPEG audio can hold
+
+
+def mp3(samples: torch.Tensor, sample_rate: int = SAMPLE_RATE) -> bytes:
+    """Samples [time] or [channel, time] as an MP3 file; nothing is normalised, what exceeds full scale is clipped."""
+    if sample_rate not in MP3_RATES:
+        samples, sample_rate = resample(samples, sample_rate, MP3_RATES[-1]), MP3_RATES[-1]
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples.detach().cpu().clamp(-1, 1).t().numpy(), sample_rate, format="MP3")
+    return buffer.getvalue()
+
+
+def player_html(samples: torch.Tensor, sample_rate: int, caption: str) -> str:
+    """An HTML figure with an audio element and its caption."""
+    data = base64.b64encode(mp3(samples, sample_rate)).decode()
+    text = html.escape(caption)
+    return (
+        f'<figure style="margin:0.3em 0"><figcaption>{text}</figcaption>'
+        f'<audio controls preload="metadata" aria-label="{text}" src="data:audio/mpeg;base64,{data}"></audio></figure>'
+    )
+
+
+def player(samples: torch.Tensor, sample_rate: int = SAMPLE_RATE, *, caption: str) -> HTML:
+    """One player."""
+    return HTML(player_html(samples, sample_rate, caption))
+
+
+def players(tracks: Mapping[str, torch.Tensor], sample_rate: int = SAMPLE_RATE) -> HTML:
+    """One player a track, captions as given, all at one gain."""
+    return HTML("".join(player_html(samples, sample_rate, caption) for caption, samples in tracks.items()))

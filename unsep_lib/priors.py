@@ -1,0 +1,124 @@
+"""Priors: what one kind of source sounds like, as a denoiser E[x_0 | x_0 + σ n]."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from unsep_lib.networks.compact import CompactNetwork
+
+N_FFT = 510  # samples; 256 bins, the transform of the paper's network (arXiv 2512.07226)
+HOP = 255  # samples
+SPECTRUM_FLOOR = 1e-3  # least average magnitude of a bin, so that none is divided by zero
+SIGMA_MIN, SIGMA_MAX = 0.005, 3.0  # noise levels the compact priors are trained on (full scale = 1)
+
+
+class Prior(Protocol):
+    """A denoiser for one kind of source.
+
+    sigma_min, sigma_max: the noise levels it answers for; grid: the levels it was trained on, if few.
+    """
+
+    sigma_min: float
+    sigma_max: float
+    grid: torch.Tensor | None
+
+    def denoise(self, noisy: torch.Tensor, sigma: float) -> torch.Tensor:
+        """E[x_0 | x_0 + σ n = noisy] for `noisy` [batch, time]; raises ValueError for σ out of range."""
+
+
+def check_sigma(prior: Prior, sigma: float) -> None:
+    """Raise ValueError unless σ lies in the prior's range (to float32 rounding)."""
+    tolerance = 1e-5 * prior.sigma_max
+    if not prior.sigma_min - tolerance <= sigma <= prior.sigma_max + tolerance:
+        raise ValueError(
+            f"expected a noise level from {prior.sigma_min:g} to {prior.sigma_max:g}, got σ = {sigma:g}"
+        )
+
+
+class GaussianPrior:
+    """A stationary Gaussian source: its exact denoiser, a Wiener filter on the whole clip's DFT.
+
+    power [time//2 + 1]: variance of each bin of the orthonormal real DFT. `D(x, σ) = F⁻¹ P/(P + σ²) F x`.
+    """
+
+    grid: torch.Tensor | None = None
+    sigma_min, sigma_max = 0.0, float("inf")
+
+    def __init__(self, power: torch.Tensor):
+        self.power = power
+
+    def denoise(self, noisy: torch.Tensor, sigma: float) -> torch.Tensor:
+        """Posterior mean for `noisy` [batch, time]; raises ValueError for another length than the prior's."""
+        spectrum = torch.fft.rfft(noisy, norm="ortho")
+        if spectrum.shape[-1] != len(self.power):
+            raise ValueError(f"expected a clip of {len(self.power)} DFT bins, got {spectrum.shape[-1]}")
+        gain = self.power / (self.power + sigma**2)
+        return torch.fft.irfft(gain * spectrum, n=noisy.shape[-1], norm="ortho")
+
+
+def stft(samples: torch.Tensor) -> torch.Tensor:
+    """STFT 510/255, √Hann, scaled so that white noise of variance σ² has E|X|² = σ²: [batch, bins, frames]."""
+    window = torch.hann_window(N_FFT, device=samples.device, dtype=samples.dtype).sqrt()
+    spectrum = torch.stft(samples, N_FFT, HOP, window=window, pad_mode="constant", return_complex=True)
+    return spectrum / (N_FFT / 2) ** 0.5
+
+
+def inverse_stft(spectrum: torch.Tensor, length: int) -> torch.Tensor:
+    """Inverse of `stft`, cut to `length` samples."""
+    window = torch.hann_window(N_FFT, device=spectrum.device, dtype=spectrum.real.dtype).sqrt()
+    return torch.istft(spectrum * (N_FFT / 2) ** 0.5, N_FFT, HOP, window=window, length=length)
+
+
+class EdmPrior(nn.Module):
+    """A trained network as a denoiser at any σ of its range, preconditioned per frequency.
+
+    On the STFT X of the noisy clip, with s_f the training data's RMS in bin f,
+    `D = s_f²/(s_f²+σ²)·X + σ s_f/√(s_f²+σ²)·F(X/√(s_f²+σ²), σ, label)`:
+    EDM's preconditioning (arXiv 2206.00364) with one data scale a bin. With F = 0 it is the Wiener
+    denoiser of the average spectrum.
+    """
+
+    grid: torch.Tensor | None = None
+    sigma_min, sigma_max = SIGMA_MIN, SIGMA_MAX
+
+    def __init__(self, network: CompactNetwork, spectrum: torch.Tensor, labels: Sequence[str] = ()):
+        super().__init__()
+        self.network = network
+        self.register_buffer("spectrum", spectrum.clamp_min(SPECTRUM_FLOOR))
+        self.labels = tuple(labels)
+        self.label_index = len(self.labels)
+
+    def labelled(self, label: str | None) -> EdmPrior:
+        """The same prior (weights shared) for one class; None is "any class".
+
+        Raises:
+            ValueError: the prior has no such label.
+        """
+        if label is not None and label not in self.labels:
+            known = ", ".join(self.labels) or "none"
+            raise ValueError(f"unknown label {label!r}: this prior's labels are {known}")
+        prior = copy.copy(self)
+        prior.label_index = len(self.labels) if label is None else self.labels.index(label)
+        return prior
+
+    def denoise(self, noisy: torch.Tensor, sigma: float) -> torch.Tensor:
+        """E[x_0 | noisy] for `noisy` [batch, time] at one noise level and this prior's label."""
+        check_sigma(self, sigma)
+        sigmas = torch.full((len(noisy),), float(sigma), device=noisy.device)
+        labels = torch.full((len(noisy),), self.label_index, device=noisy.device)
+        return self(noisy, sigmas, labels)
+
+    def forward(self, noisy: torch.Tensor, sigma: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        """Denoise `noisy` [batch, time], each row at its own `sigma` [batch] and `label` index [batch]."""
+        spectrum = stft(noisy)
+        variance = self.spectrum[:, None] ** 2
+        noise = sigma[:, None, None] ** 2
+        scale = (variance + noise).sqrt()
+        residual = self.network(spectrum / scale, sigma, label)
+        clean = variance / scale**2 * spectrum + noise.sqrt() * variance.sqrt() / scale * residual
+        return inverse_stft(clean, noisy.shape[-1])

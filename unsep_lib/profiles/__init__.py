@@ -1,0 +1,70 @@
+"""Profiles: how large everything runs, one TOML file each."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+DEFAULT_PROFILE = "tutorial"
+PROFILE_VARIABLE = "UNSEP_PROFILE"
+TYPES = {"str": str, "int": int, "float": float}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Sizes of the notebooks' work.
+
+    train_minutes: of a notebook's own prior; mixtures_per_task and seeds: of the experiments; solver_steps: of
+    the guided solver shown step by step; speech_prior, sound_prior: names or files; device: where to compute;
+    speech_data, sound_data: manifests to train on, empty for the embedded clips.
+    """
+
+    name: str
+    train_minutes: float
+    mixtures_per_task: int
+    seeds: int
+    solver_steps: int
+    speech_prior: str
+    sound_prior: str
+    device: str
+    speech_data: str
+    sound_data: str
+
+
+def profile_names() -> list[str]:
+    """The profiles that come with the package."""
+    return sorted(path.stem for path in Path(__file__).parent.glob("*.toml"))
+
+
+def load_profile(name: str = "") -> Profile:
+    """Read a profile by name or TOML file; without a name `$UNSEP_PROFILE`, else tutorial.
+
+    Raises:
+        ValueError: unknown profile, or a key that is unknown, missing or of the wrong type, named.
+    """
+    name = name or os.environ.get(PROFILE_VARIABLE) or DEFAULT_PROFILE
+    path = Path(name) if name.endswith(".toml") else Path(__file__).parent / f"{name}.toml"
+    if not path.is_file():
+        raise ValueError(f"unknown profile {name!r}: known are {', '.join(profile_names())}, or give a .toml file")
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path}: not a TOML file ({error})") from error
+    return Profile(name=path.stem, **_checked(path, table))
+
+
+def _checked(path: Path, table: dict[str, object]) -> dict[str, object]:
+    expected = {field.name: TYPES[field.type] for field in fields(Profile) if field.name != "name"}
+    for key in table:
+        if key not in expected:
+            raise ValueError(f"{path}: unknown key {key!r}: known are {', '.join(expected)}")
+    for key, kind in expected.items():
+        if key not in table:
+            raise ValueError(f"{path}: the key {key!r} is missing")
+        value = float(table[key]) if kind is float and type(table[key]) is int else table[key]
+        if type(value) is not kind:
+            raise ValueError(f"{path}: expected {kind.__name__} for {key!r}, got {value!r}")
+        table[key] = value
+    return table

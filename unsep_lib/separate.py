@@ -1,0 +1,115 @@
+"""Separate a recording of any length, rate and number of channels into its sources."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from unsep_lib.audio import SAMPLE_RATE, SILENCE_DBFS, resample, rms_dbfs
+from unsep_lib.checkpoints import load_prior
+from unsep_lib.priors import Prior
+from unsep_lib.solvers import DEFAULT_SOLVER, SOLVERS, Snapshot, solve
+from unsep_lib.specification import SourceSpec
+from unsep_lib.windows import in_windows
+
+WORKING_LEVEL = -18.5  # dBFS, the mixture's RMS inside: two sources in the middle of the priors' training levels
+SLOT_SEED_STRIDE = 1_000_003  # window n of seed s runs on seed s + n · this prime: windows do not share noise
+
+
+@dataclass(frozen=True)
+class Separation:
+    """Separated sources [source, channel, time] and the residual [channel, time] at the input's rate and level.
+
+    The sources and the residual add up to the input. seconds: how long it took.
+    """
+
+    sources: torch.Tensor
+    residual: torch.Tensor
+    sample_rate: int
+    solver: str
+    steps: int
+    seed: int
+    seconds: float
+
+    @property
+    def residual_db(self) -> float:
+        """Level of the residual relative to the input, in dB."""
+        return rms_dbfs(self.residual) - rms_dbfs(self.residual + self.sources.sum(dim=0))
+
+
+def load_priors(
+    specs: Sequence[SourceSpec], files: Mapping[str, Path] | None = None, device: str = "cpu"
+) -> list[Prior]:
+    """The prior of each specification, each file read once; `files` maps names to files to use instead.
+
+    Raises:
+        ValueError: an unknown prior or label, or no specification at all.
+    """
+    if not specs:
+        raise ValueError("expected at least one source, such as `speech` or `sound:Cello`")
+    loaded = {}
+    for spec in specs:
+        if spec.prior not in loaded:
+            loaded[spec.prior] = load_prior((files or {}).get(spec.prior, spec.prior), device)
+    return [loaded[spec.prior].labelled(spec.label) for spec in specs]
+
+
+def separate(
+    samples: torch.Tensor,
+    sample_rate: int,
+    priors: Sequence[Prior],
+    *,
+    solver: str = DEFAULT_SOLVER,
+    steps: int | None = None,
+    seed: int = 0,
+    on_step: Callable[[Snapshot], None] | None = None,
+    on_window: Callable[[int, int], None] | None = None,
+) -> Separation:
+    """Separate `samples` [time] or [channel, time] at any rate into one source a prior.
+
+    Works at 16 kHz inside: what lies above 8 kHz stays in the residual. Channels share noise and slots; long
+    signals run in overlapping windows of 8 s. Silence comes back as silence. Priors of the same object class and
+    label are interchangeable: such sources are kept in one slot from window to window.
+
+    Raises:
+        ValueError: no samples, NaN or infinity, no priors, or an unknown solver.
+    """
+    began = time.monotonic()
+    samples = _checked(samples)
+    if not priors:
+        raise ValueError("expected at least one source, got none")
+    if solver not in SOLVERS:
+        raise ValueError(f"unknown solver {solver!r}: known are {', '.join(SOLVERS)}")
+    count = SOLVERS[solver].default_steps if steps is None else steps
+    working = resample(samples, sample_rate, SAMPLE_RATE)
+    level = rms_dbfs(working)
+    gain = 10.0 ** ((WORKING_LEVEL - level) / 20.0)
+
+    def window(piece: torch.Tensor, index: int) -> torch.Tensor:
+        if rms_dbfs(piece) <= SILENCE_DBFS:
+            return piece.new_zeros(len(priors), *piece.shape)
+        seeds = [seed + index * SLOT_SEED_STRIDE] * len(piece)
+        sources = solve(piece * gain, priors, solver=solver, steps=count, seeds=seeds, on_step=on_step)
+        return sources.transpose(0, 1) / gain
+
+    sources = in_windows(working, window, [_slot(prior) for prior in priors], on_window)
+    sources = resample(sources, SAMPLE_RATE, sample_rate)[..., : samples.shape[-1]]
+    residual = samples - sources.sum(dim=0)
+    return Separation(sources, residual, sample_rate, solver, count, seed, time.monotonic() - began)
+
+
+def _checked(samples: torch.Tensor) -> torch.Tensor:
+    if samples.ndim not in (1, 2) or samples.numel() == 0:
+        raise ValueError(f"expected samples [time] or [channel, time], got shape {tuple(samples.shape)}")
+    if not torch.isfinite(samples).all():
+        raise ValueError("the samples contain NaN or infinity")
+    return samples[None] if samples.ndim == 1 else samples
+
+
+def _slot(prior: Prior) -> object:
+    network = getattr(prior, "network", prior)
+    return id(network), getattr(prior, "label_index", None)

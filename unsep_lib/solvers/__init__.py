@@ -1,0 +1,6 @@
+"""Solvers: ways to sample sources that follow their priors and add up to a mixture."""
+
+from unsep_lib.solvers.loop import Snapshot, reverse
+from unsep_lib.solvers.registry import DEFAULT_SOLVER, SOLVERS, Solver, solve
+
+__all__ = ["DEFAULT_SOLVER", "SOLVERS", "Snapshot", "Solver", "reverse", "solve"]

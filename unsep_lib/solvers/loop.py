@@ -1,0 +1,55 @@
+"""The reverse loop that every step rule runs in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+
+from unsep_lib.initialise import Noise
+from unsep_lib.priors import Prior
+from unsep_lib.step_rules import StepRule
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a callback sees after a step.
+
+    step of steps, from 1; sigma: the level the estimate was made at; state: the sources at the next level and
+    clean: the estimate x̂_0, both [batch, source, time]; residual: mixture − Σ clean [batch, time]; guidance:
+    norm of each source's loss gradient [batch, source], None for rules without one.
+    """
+
+    step: int
+    steps: int
+    sigma: float
+    state: torch.Tensor
+    clean: torch.Tensor
+    residual: torch.Tensor
+    guidance: torch.Tensor | None
+
+
+def reverse(
+    mixture: torch.Tensor,
+    priors: Sequence[Prior],
+    grid: Sequence[float],
+    start: Callable[[torch.Tensor, int, float, Noise], torch.Tensor],
+    rule: StepRule,
+    noise: Noise,
+    on_step: Callable[[Snapshot], None] | None = None,
+) -> torch.Tensor:
+    """Sample sources that add up to `mixture`, from the first noise level of `grid` to the last, 0.
+
+    mixture [batch, time]; priors: one per source; returns sources [batch, source, time].
+    """
+    state = start(mixture, len(priors), grid[0], noise)
+    for step, (sigma, sigma_next) in enumerate(pairwise(grid), start=1):
+        estimate = rule.estimate(priors, state, sigma, mixture)
+        state = rule.advance(state, estimate, sigma, sigma_next, noise)
+        if on_step is not None:
+            residual = mixture - estimate.clean.sum(dim=1)
+            guidance = None if estimate.gradient is None else torch.linalg.vector_norm(estimate.gradient, dim=-1)
+            on_step(Snapshot(step, len(grid) - 1, sigma, state, estimate.clean, residual, guidance))
+    return state

@@ -1,0 +1,177 @@
+"""The training loop: resumable, checkpointed, reporting its progress."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy
+import torch
+
+from unsep_lib.checkpoints import card_of, find_prior, load_prior, save_prior
+from unsep_lib.clips import Clip, labels_of
+from unsep_lib.priors import EdmPrior
+from unsep_lib.training.config import TrainingConfig
+from unsep_lib.training.crops import CropStream
+from unsep_lib.training.objective import denoising_loss, draw_sigma, validation_loss
+from unsep_lib.training.state import TrainingState, new_prior
+
+CHECKPOINT_SECONDS = 120.0  # a kill loses at most this much training
+VALIDATION_SECONDS = 300.0
+VALIDATION_CROPS = 64
+VALIDATION_SEED = 20_000  # apart from any training seed
+STATE_FILE = "state.pt"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What `on_step` is told: counters, the smoothed loss, and what remains."""
+
+    step: int
+    seconds: float
+    progress: float
+    loss: float
+    audio_seconds_per_second: float
+    skipped: int
+
+    @property
+    def remaining(self) -> float:
+        """Estimated seconds of training that remain."""
+        return self.seconds * (1 - self.progress) / self.progress if self.progress else float("inf")
+
+
+def train(
+    name: str,
+    clips: Sequence[Clip],
+    folder: Path | str,
+    config: TrainingConfig,
+    *,
+    warm_start: str | None = None,
+    device: str = "cpu",
+    on_step: Callable[[Progress], None] | None = None,
+) -> Path:
+    """Train a prior on the clips of split "train" and return its file, `folder/name.safetensors`.
+
+    The run's state lies in `folder/state.pt`: the same call continues it, and with a larger budget prolongs
+    it. Clips of split "test" are never trained on; a fixed set of their crops gives the validation loss.
+    warm_start: a prior (name or file) to start from instead of from nothing; its labels are kept.
+
+    Raises:
+        ValueError: no training clips, another recipe in `folder`, or a warm start that does not fit.
+    """
+    folder, target = Path(folder), torch.device(device)
+    state = _start(clips, folder / STATE_FILE, config, warm_start, target)
+    stream = _stream(clips, "train", state.prior.labels, config, state.generator)
+    validation = _validation_crops(clips, state.prior.labels, config)
+    card = _card(name, clips, config, warm_start)
+    torch.set_flush_denormal(True)
+    saved = time.monotonic()
+    try:
+        while config.progress(state.step, state.seconds) < 1.0:
+            loss = _step(state, stream, target)
+            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                _save(state, folder, name, card, validation)
+                saved = time.monotonic()
+            if on_step is not None:
+                on_step(_progress(state, loss, len(stream.skipped)))
+    finally:
+        _save(state, folder, name, card, validation)
+    return folder / f"{name}.safetensors"
+
+
+def _start(
+    clips: Sequence[Clip], path: Path, config: TrainingConfig, warm_start: str | None, device: torch.device
+) -> TrainingState:
+    if path.is_file():
+        return TrainingState.load(path, config, device)
+    if warm_start is not None:
+        return TrainingState(load_prior(warm_start, device).train().requires_grad_(True), config)
+    labels = labels_of(clips)
+    stream = _stream(clips, "train", labels, config, numpy.random.default_rng(config.seed))
+    return TrainingState(new_prior(stream, labels, config.seed).to(device), config)
+
+
+def _stream(
+    clips: Sequence[Clip], split: str, labels: Sequence[str], config: TrainingConfig, generator: numpy.random.Generator
+) -> CropStream:
+    chosen = [clip for clip in clips if clip.split == split]
+    levels = (config.level_low, config.level_high)
+    return CropStream(chosen, labels, config.crop_seconds, levels, generator, config.augment and split == "train")
+
+
+def _validation_crops(clips: Sequence[Clip], labels: Sequence[str], config: TrainingConfig):
+    if not any(clip.split == "test" for clip in clips):
+        return None
+    generator = numpy.random.default_rng(VALIDATION_SEED)
+    return _stream(clips, "test", labels, config, generator).batch(VALIDATION_CROPS)
+
+
+def _step(state: TrainingState, stream: CropStream, device: torch.device) -> float:
+    config, began = state.config, time.monotonic()
+    state.set_rate(config.rate(state.step, config.progress(state.step, state.seconds)))
+    clean, label = stream.batch(config.batch)
+    label[torch.from_numpy(state.generator.random(config.batch) < config.null_label)] = len(state.prior.labels)
+    sigma = draw_sigma(config.batch, state.generator)
+    noise = torch.randn(clean.shape, generator=state.noise)
+    batch = (part.to(device) for part in (clean, label, sigma, noise))
+    loss = denoising_loss(state.prior, *batch).mean()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(state.prior.parameters(), config.gradient_clip)
+    for optimiser in state.optimisers:
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+    state.step += 1
+    state.update_ema()
+    state.seconds += time.monotonic() - began
+    _log(state, loss.item())
+    return state.log[-1]["loss"]
+
+
+def _log(state: TrainingState, loss: float) -> None:
+    interval = 50  # steps a row of the log averages over
+    if not state.log or state.log[-1]["count"] == interval:
+        state.log.append({"step": state.step, "seconds": state.seconds, "loss": loss, "count": 1})
+        return
+    row = state.log[-1]
+    count = row["count"] + 1
+    mean = row["loss"] + (loss - row["loss"]) / count
+    row.update(step=state.step, seconds=state.seconds, loss=mean, count=count)
+
+
+def _progress(state: TrainingState, loss: float, skipped: int) -> Progress:
+    config = state.config
+    audio = state.step * config.batch * config.crop_seconds / state.seconds
+    return Progress(state.step, state.seconds, config.progress(state.step, state.seconds), loss, audio, skipped)
+
+
+def _save(state: TrainingState, folder: Path, name: str, card: dict[str, object], validation) -> None:
+    if validation is not None and state.log:
+        due = state.seconds - max((row["seconds"] for row in state.log if "bands" in row), default=0.0)
+        if due > VALIDATION_SECONDS or state.config.progress(state.step, state.seconds) >= 1.0:
+            clean, label = validation
+            state.log[-1]["bands"] = validation_loss(state.ema, clean, label)
+    state.save(folder / STATE_FILE)
+    hours = card["hours_before"] + state.seconds / 3600
+    curve = [{key: value for key, value in row.items() if key != "count"} for row in state.log]
+    save_prior(
+        folder / f"{name}.safetensors", state.ema, card | {"steps": state.step, "hours": hours, "curve": curve}
+    )
+
+
+def _card(name: str, clips: Sequence[Clip], config: TrainingConfig, warm_start: str | None) -> dict[str, object]:
+    corpora: dict[str, dict[str, float]] = {}
+    for clip in clips:
+        if clip.split == "train":
+            row = corpora.setdefault(clip.corpus, {"clips": 0, "minutes": 0.0})
+            row["clips"] += 1
+            row["minutes"] += clip.seconds / 60
+    before = 0.0 if warm_start is None else float(card_of(find_prior(warm_start)).get("hours", 0.0))
+    return {
+        "name": name,
+        "corpora": corpora,
+        "recipe": asdict(config),
+        "warm_start": warm_start,
+        "hours_before": before,
+    }

@@ -1,0 +1,106 @@
+"""Everything a training run needs to continue as if it had never stopped."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy
+import torch
+
+from unsep_lib.files import atomic_path
+from unsep_lib.networks.compact import CompactConfig, CompactNetwork
+from unsep_lib.priors import EdmPrior, stft
+from unsep_lib.training.config import TrainingConfig
+from unsep_lib.training.crops import CropStream
+
+SPECTRUM_CROPS = 256  # crops over which the average spectrum is measured
+MUON_MOMENTUM = 0.95
+ADAM_BETAS = (0.9, 0.98)
+BUDGET_FIELDS = ("minutes", "steps")
+
+
+class TrainingState:
+    """Model, EMA copy, optimisers, counters, log and random states of one run."""
+
+    def __init__(self, prior: EdmPrior, config: TrainingConfig):
+        self.config = config
+        self.prior, self.ema = prior, copy.deepcopy(prior).requires_grad_(False)
+        matrices = prior.network.body_matrices()
+        taken = {id(matrix) for matrix in matrices}
+        others = [parameter for parameter in prior.parameters() if id(parameter) not in taken]
+        self.optimisers = (
+            torch.optim.Muon(matrices, lr=config.muon_learning_rate, momentum=MUON_MOMENTUM, weight_decay=0.0),
+            torch.optim.AdamW(others, lr=config.learning_rate, betas=ADAM_BETAS, weight_decay=0.0),
+        )
+        self.base_rates = (config.muon_learning_rate, config.learning_rate)
+        self.generator = numpy.random.default_rng(config.seed)
+        self.noise = torch.Generator().manual_seed(config.seed)
+        self.step, self.seconds = 0, 0.0
+        self.log: list[dict[str, float]] = []
+
+    def save(self, path: Path) -> None:
+        """Write the whole state atomically."""
+        content = {
+            "config": {key: value for key, value in asdict(self.config).items() if key not in BUDGET_FIELDS},
+            "network": asdict(self.prior.network.config),
+            "labels": list(self.prior.labels),
+            "prior": self.prior.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            "generator": json.dumps(self.generator.bit_generator.state),
+            "noise": self.noise.get_state(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "log": self.log,
+        }
+        with atomic_path(path) as temporary:
+            torch.save(content, temporary)
+
+    @classmethod
+    def load(cls, path: Path, config: TrainingConfig, device: torch.device) -> TrainingState:
+        """Continue the run saved at `path`; raises ValueError if it is another recipe's or unreadable."""
+        try:
+            content = torch.load(path, map_location=device, weights_only=True)
+            saved = content["config"]
+        except Exception as error:
+            raise ValueError(f"{path}: not a training state that can be resumed ({error})") from error
+        wanted = {key: value for key, value in asdict(config).items() if key not in BUDGET_FIELDS}
+        changed = [f"{key}: saved {saved.get(key)}, got {wanted[key]}" for key in wanted if saved.get(key) != wanted[key]]
+        if changed:
+            raise ValueError(f"{path} was trained with another recipe ({'; '.join(changed)}); choose another --out")
+        prior = EdmPrior(CompactNetwork(CompactConfig(**content["network"])), content["prior"]["spectrum"], content["labels"])
+        state = cls(prior.to(device), config)
+        state.prior.load_state_dict(content["prior"])
+        state.ema.load_state_dict(content["ema"])
+        for optimiser, saved_state in zip(state.optimisers, content["optimisers"], strict=True):
+            optimiser.load_state_dict(saved_state)
+        state.generator.bit_generator.state = json.loads(content["generator"])
+        state.noise.set_state(content["noise"].cpu())
+        state.step, state.seconds, state.log = content["step"], content["seconds"], content["log"]
+        return state
+
+    def set_rate(self, factor: float) -> None:
+        """Scale both learning rates by `factor`."""
+        for optimiser, rate in zip(self.optimisers, self.base_rates, strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = rate * factor
+
+    @torch.no_grad()
+    def update_ema(self) -> None:
+        """Move the EMA copy towards the model; the decay grows with the steps up to the configured one."""
+        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
+        torch._foreach_lerp_(list(self.ema.parameters()), list(self.prior.parameters()), 1 - decay)
+
+
+def new_prior(stream: CropStream, labels: Sequence[str], seed: int) -> EdmPrior:
+    """An untrained prior scaled to the stream's average spectrum: the per-bin Wiener denoiser."""
+    crops, _ = stream.batch(SPECTRUM_CROPS)
+    spectrum = stft(crops).abs().square().mean(dim=(0, 2)).sqrt()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = CompactNetwork(CompactConfig(labels=len(labels)))
+    return EdmPrior(network, spectrum, labels)
