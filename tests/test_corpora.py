@@ -4,8 +4,8 @@ import numpy
 import pytest
 import soundfile
 
-from unsep_lib.clips import read_manifest
 from unsep_lib.cli import main
+from unsep_lib.clips import read_manifest
 from unsep_lib.corpora import prepare
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -37,7 +37,9 @@ class Layout:
 
 def _visible(files) -> list[Path]:
     return sorted(
-        file for file in files if file.suffix.lower() in AUDIO_SUFFIXES and not file.name.startswith(".") and file.is_file()
+        file
+        for file in files
+        if file.suffix.lower() in AUDIO_SUFFIXES and not file.name.startswith(".") and file.is_file()
     )
 
 

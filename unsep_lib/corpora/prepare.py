@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -55,12 +56,21 @@ def prepare(
     entries = [replace(e, label=e.label if label is None else label, split=split or e.split) for e in entries]
     name = root.name if layout.name == "folder" else layout.name
     clips, skipped = [], []
-    with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
-        for done, result in enumerate(pool.map(partial(describe, name), entries, chunksize=CHUNK), start=1):
-            (clips if isinstance(result, Clip) else skipped).append(result)
-            if on_file is not None:
-                on_file(done, len(entries))
+    for done, result in enumerate(_describe_all(name, entries, workers or os.cpu_count() or 1), start=1):
+        (clips if isinstance(result, Clip) else skipped).append(result)
+        if on_file is not None:
+            on_file(done, len(entries))
     return Prepared(tuple(clips), tuple(skipped))
+
+
+def _describe_all(corpus: str, entries: Sequence[Entry], workers: int) -> Iterator[Clip | tuple[str, str]]:
+    work = partial(describe, corpus)
+    if workers == 1:
+        yield from map(work, entries)
+        return
+    # A forked child of a process whose OpenMP threads have run waits for them for ever, so children are spawned.
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(work, entries, chunksize=CHUNK)
 
 
 def describe(corpus: str, entry: Entry) -> Clip | tuple[str, str]:
