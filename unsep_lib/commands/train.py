@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from unsep_lib.commands.options import check_device
+
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add the subcommand's options."""
@@ -18,6 +20,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--out", type=Path, help="folder of the run (default: the user's data folder)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--bfloat16", action="store_true", help="multiply in bfloat16: twice as fast on GPUs and on processors with AMX"
+    )
     parser.set_defaults(run=run)
 
 
@@ -29,11 +34,12 @@ def run(arguments: argparse.Namespace) -> int:
     from unsep_lib.clips import read_manifest
     from unsep_lib.training import Progress, TrainingConfig, train
 
+    check_device(arguments.device)
     clips = [clip for manifest in arguments.data for clip in read_manifest(manifest)]
     config = TrainingConfig(minutes=arguments.minutes, steps=arguments.steps, seed=arguments.seed)
     own = arguments.out is None
     folder = home() / "runs" / arguments.name if own else arguments.out
-    with tqdm(total=100.0, bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix}") as bar:
+    with tqdm(total=100.0, miniters=0, bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix}") as bar:
 
         def show(progress: Progress) -> None:
             bar.update(100 * progress.progress - bar.n)
@@ -51,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
             config,
             warm_start=arguments.warm_start,
             device=arguments.device,
+            bfloat16=arguments.bfloat16,
             on_step=show,
         )
     print(_install(path) if own else path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -40,7 +41,7 @@ class CompactNetwork(nn.Module):
         self.frequency = nn.Parameter(torch.zeros(widths[0], config.bins // PATCH, 1))
         self.encoder = nn.ModuleList(self._level(level) for level in range(len(widths)))
         self.decoder = nn.ModuleList(self._level(level) for level in range(len(widths) - 1))
-        pairs = list(zip(widths, widths[1:], strict=False))
+        pairs = list(pairwise(widths))
         self.down = nn.ModuleList(MatrixConv2d(fine, coarse, 2, stride=2) for fine, coarse in pairs)
         self.up = nn.ModuleList(MatrixConv2d(coarse, fine * 4) for fine, coarse in pairs)
         self.merge = nn.ModuleList(MatrixConv2d(2 * fine, fine) for fine, _ in pairs)
@@ -69,8 +70,10 @@ class CompactNetwork(nn.Module):
         root = spectrum / (spectrum.abs() + MAGNITUDE_FLOOR).sqrt()
         channels = torch.cat([torch.view_as_real(part).movedim(-1, 1) for part in (spectrum, root)], dim=1)
         x = functional.pixel_unshuffle(channels, PATCH).contiguous(memory_format=torch.channels_last)
-        x = self._unet(self.stem(x) + self.frequency, self.embedding(sigma, label))
-        x = functional.pixel_shuffle(self.output(functional.silu(self.norm(x))), PATCH)
+        x = self.stem(x)
+        x = self._unet(x + self.frequency.to(x.dtype), self.embedding(sigma, label))
+        x = self.output(functional.silu(self.norm(x))).to(spectrum.real.dtype)
+        x = functional.pixel_shuffle(x, PATCH)
         return torch.view_as_complex(x.movedim(1, -1).contiguous())[..., :frames]
 
     def _unet(self, x: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:

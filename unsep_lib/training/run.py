@@ -12,7 +12,6 @@ import torch
 
 from unsep_lib.checkpoints import card_of, find_prior, load_prior, save_prior
 from unsep_lib.clips import Clip, labels_of
-from unsep_lib.priors import EdmPrior
 from unsep_lib.training.config import TrainingConfig
 from unsep_lib.training.crops import CropStream
 from unsep_lib.training.objective import denoising_loss, draw_sigma, validation_loss
@@ -50,13 +49,15 @@ def train(
     *,
     warm_start: str | None = None,
     device: str = "cpu",
+    bfloat16: bool = False,
     on_step: Callable[[Progress], None] | None = None,
 ) -> Path:
     """Train a prior on the clips of split "train" and return its file, `folder/name.safetensors`.
 
     The run's state lies in `folder/state.pt`: the same call continues it, and with a larger budget prolongs
     it. Clips of split "test" are never trained on; a fixed set of their crops gives the validation loss.
-    warm_start: a prior (name or file) to start from instead of from nothing; its labels are kept.
+    warm_start: a prior (name or file) to start from instead of from nothing; its labels are kept. bfloat16: multiply
+    in bfloat16 (weights stay float32); twice as fast on processors with AMX, slower on others.
 
     Raises:
         ValueError: no training clips, another recipe in `folder`, or a warm start that does not fit.
@@ -70,7 +71,7 @@ def train(
     saved = time.monotonic()
     try:
         while config.progress(state.step, state.seconds) < 1.0:
-            loss = _step(state, stream, target)
+            loss = _step(state, stream, target, bfloat16)
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 _save(state, folder, name, card, validation)
                 saved = time.monotonic()
@@ -108,7 +109,7 @@ def _validation_crops(clips: Sequence[Clip], labels: Sequence[str], config: Trai
     return _stream(clips, "test", labels, config, generator).batch(VALIDATION_CROPS)
 
 
-def _step(state: TrainingState, stream: CropStream, device: torch.device) -> float:
+def _step(state: TrainingState, stream: CropStream, device: torch.device, bfloat16: bool) -> float:
     config, began = state.config, time.monotonic()
     state.set_rate(config.rate(state.step, config.progress(state.step, state.seconds)))
     clean, label = stream.batch(config.batch)
@@ -116,7 +117,8 @@ def _step(state: TrainingState, stream: CropStream, device: torch.device) -> flo
     sigma = draw_sigma(config.batch, state.generator)
     noise = torch.randn(clean.shape, generator=state.noise)
     batch = (part.to(device) for part in (clean, label, sigma, noise))
-    loss = denoising_loss(state.prior, *batch).mean()
+    with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+        loss = denoising_loss(state.prior, *batch).mean()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(state.prior.parameters(), config.gradient_clip)
     for optimiser in state.optimisers:
@@ -155,9 +157,7 @@ def _save(state: TrainingState, folder: Path, name: str, card: dict[str, object]
     state.save(folder / STATE_FILE)
     hours = card["hours_before"] + state.seconds / 3600
     curve = [{key: value for key, value in row.items() if key != "count"} for row in state.log]
-    save_prior(
-        folder / f"{name}.safetensors", state.ema, card | {"steps": state.step, "hours": hours, "curve": curve}
-    )
+    save_prior(folder / f"{name}.safetensors", state.ema, card | {"steps": state.step, "hours": hours, "curve": curve})
 
 
 def _card(name: str, clips: Sequence[Clip], config: TrainingConfig, warm_start: str | None) -> dict[str, object]:

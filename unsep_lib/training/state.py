@@ -69,10 +69,14 @@ class TrainingState:
         except Exception as error:
             raise ValueError(f"{path}: not a training state that can be resumed ({error})") from error
         wanted = {key: value for key, value in asdict(config).items() if key not in BUDGET_FIELDS}
-        changed = [f"{key}: saved {saved.get(key)}, got {wanted[key]}" for key in wanted if saved.get(key) != wanted[key]]
+        changed = [
+            f"{key}: saved {saved.get(key)}, got {wanted[key]}" for key in wanted if saved.get(key) != wanted[key]
+        ]
         if changed:
             raise ValueError(f"{path} was trained with another recipe ({'; '.join(changed)}); choose another --out")
-        prior = EdmPrior(CompactNetwork(CompactConfig(**content["network"])), content["prior"]["spectrum"], content["labels"])
+        prior = EdmPrior(
+            CompactNetwork(CompactConfig(**content["network"])), content["prior"]["spectrum"], content["labels"]
+        )
         state = cls(prior.to(device), config)
         state.prior.load_state_dict(content["prior"])
         state.ema.load_state_dict(content["ema"])
