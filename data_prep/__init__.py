@@ -1,1 +1,1 @@
-"""Scripts that make the audio the project ships and trains on; they import the library, never the reverse."""
+"""How the embedded audio, the training sounds and the yardsticks are made."""

@@ -73,7 +73,9 @@ def reference_clips(folder: Path, mixture: Mixture) -> list[Clip]:
         path = folder / f"source_{number}.flac"
         spans = active_spans(read_mono(path), SAMPLE_RATE)
         length = mixture.sources.shape[1]
-        clips.append(Clip("test-mixtures", str(path), sha256(path), spec.label or "", "test", SAMPLE_RATE, length, spans))
+        clips.append(
+            Clip("test-mixtures", str(path), sha256(path), spec.label or "", "test", SAMPLE_RATE, length, spans)
+        )
     return clips
 
 

@@ -54,7 +54,9 @@ def voices(cache: Path, language: str, count: int, seed: int) -> Iterator[Source
     package = fetch_package(f"asterisk-core-sounds-{language}-g722", cache)
     licence, credit = package.terms(f"{language}-*" if language not in ("en", "es") else "other")
     low, high = VOICE_BYTES
-    prompts = [f for f in package.files(f"usr/share/asterisk/sounds/{folder}/*.g722") if low <= f.stat().st_size <= high]
+    prompts = [
+        f for f in package.files(f"usr/share/asterisk/sounds/{folder}/*.g722") if low <= f.stat().st_size <= high
+    ]
     chosen = numpy.random.default_rng([seed, list(VOICES).index(language)]).permutation(len(prompts))[:count]
     for prompt in (prompts[index] for index in sorted(chosen)):
         yield Source(
@@ -104,4 +106,4 @@ def package_names() -> list[str]:
     return [*(f"asterisk-core-sounds-{language}-g722" for language in VOICES), "sonic-pi-samples", "fluid-soundfont-gm"]
 
 
-__all__ = ["Package", "Source", "VOICES", "cc0_samples", "package_names", "phrases", "voices"]
+__all__ = ["VOICES", "Package", "Source", "cc0_samples", "package_names", "phrases", "voices"]

@@ -1,9 +1,10 @@
 """Make the larger training set of the sound prior, outside the repository.
 
-`python -m data_prep.training_sounds --out DIR [--philharmonia ROOT]` writes FLAC clips below DIR/<corpus>/<label>:
-phrases rendered with other numbers than any embedded one, the CC0 samples of the training split, and phrases strung
-from single notes of the Philharmonia Orchestra's recordings (a folder of MP3 named
-`instrument_pitch_length_dynamics_articulation`, sorted into folders by label).
+`python -m data_prep.training_sounds --out DIR [--philharmonia ROOT]` writes FLAC clips below DIR/<corpus>/<label>: in
+`debian` phrases rendered with other numbers than any embedded one and the CC0 samples of the training split, in
+`philharmonia` phrases strung from single notes of the Philharmonia Orchestra's recordings (a folder of MP3 named
+`instrument_pitch_length_dynamics_articulation`, sorted into folders by label). `unsep data prepare DIR/<corpus>` makes
+the manifest of each. Needs `pip install unsep[data-prep]` and fluidsynth.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ STRUNG_SECONDS = (3.0, 7.0)
 NEAR_SEMITONES = 7  # the next note lies within a fifth of the one before
 FADE_SECONDS = 0.03
 PEAK = 0.9
+DEBIAN, PHILHARMONIA = "debian", "philharmonia"  # corpora: a class draws from each equally often
 
 
 def strung_phrase(notes: list[tuple[int, torch.Tensor]], generator: numpy.random.Generator) -> torch.Tensor:
@@ -86,15 +88,15 @@ def main() -> None:
 
     for label in tqdm(INSTRUMENTS, desc="rendered"):
         for source in phrases(arguments.cache, label, "train", FIRST_PHRASE, arguments.phrases):
-            write(source.corpus, label, source.stem, source.samples)
+            write(DEBIAN, label, source.stem, source.samples)
     for source in cc0_samples(arguments.cache, "train"):
-        write(source.corpus, source.label, source.stem, source.samples)
+        write(DEBIAN, source.label, source.stem, source.samples)
     if arguments.philharmonia:
         for label in tqdm([name for name in INSTRUMENTS if (arguments.philharmonia / name).is_dir()], desc="strung"):
             notes = read_notes(arguments.philharmonia / label)
             for number in range(arguments.phrases):
                 generator = numpy.random.default_rng([3, list(INSTRUMENTS).index(label), number])
-                write("philharmonia", label, f"strung_{number:03d}", strung_phrase(notes, generator))
+                write(PHILHARMONIA, label, f"strung_{number:03d}", strung_phrase(notes, generator))
     for name, total in sorted(seconds.items()):
         print(f"{name}: {total / 60:.1f} min")
 

@@ -19,6 +19,7 @@ MIXTURE_SECONDS = 4.0  # arXiv 2512.07226
 LEVEL_LOW, LEVEL_HIGH = -25.0, -20.0  # dBFS, range of a source's RMS over the mixture (arXiv 2512.07226)
 MIXTURE_PEAK = 0.95  # arXiv 2512.07226
 LEAST_OVERLAP = 1.0  # seconds of a later source that fit into the mixture, where it is that long
+LARGEST_16_BIT = 32767 / 32768  # what a 16-bit sample can hold
 SILENT_DBFS = -60.0  # a crop below this is drawn again
 DRAWS = 50
 AUDIO_SUFFIXES = (".wav", ".flac")
@@ -107,7 +108,8 @@ def draw_mixtures(
         raise ValueError(f"unknown task {task!r}: known are {', '.join(TASKS)}")
     generator = numpy.random.default_rng([seed, list(TASKS).index(task)])
     voices = _Deck({speaker_of(clip): [] for clip in speech}, speech, speaker_of, generator)
-    classes = _Deck({label: [] for label in labels_of(sounds)}, sounds, lambda clip: clip.label, generator)
+    labelled = [clip for clip in sounds if clip.label]
+    classes = _Deck({label: [] for label in labels_of(sounds)}, labelled, lambda clip: clip.label, generator)
     for index in range(count):
         clips = voices.deal(TASKS[task].speech) + classes.deal(TASKS[task].sounds)
         specs = tuple(SourceSpec("sound", clip.label) if clip.label else SourceSpec("speech") for clip in clips)
@@ -164,11 +166,16 @@ def _draw_crop(clip: Clip, generator: numpy.random.Generator) -> torch.Tensor:
 
 
 def write_mixture(folder: Path | str, mixture: Mixture, suffix: str = ".flac") -> None:
-    """Write `mix`, `source_1` … (16 bit) and `labels.txt` into `folder`; the mixture is the references' sum."""
+    """Write `mix`, `source_1` … (16 bit) and `labels.txt` into `folder`; the mixture is the references' sum.
+
+    Where one of them exceeds full scale, all are scaled down together: clipping would break the sum.
+    """
     folder = Path(folder)
-    for number, source in enumerate(mixture.sources, start=1):
+    tracks = torch.cat([mixture.mixture[None], mixture.sources])
+    tracks = tracks * (LARGEST_16_BIT / tracks.abs().max().clamp_min(LARGEST_16_BIT))
+    for number, source in enumerate(tracks[1:], start=1):
         write_audio(folder / f"source_{number}{suffix}", source, mixture.sample_rate, "PCM_16")
-    write_audio(folder / f"mix{suffix}", mixture.mixture, mixture.sample_rate, "PCM_16")
+    write_audio(folder / f"mix{suffix}", tracks[0], mixture.sample_rate, "PCM_16")
     write_text(folder / "labels.txt", "".join(f"{spec}\n" for spec in mixture.specs))
 
 
@@ -189,11 +196,20 @@ def read_mixture(folder: Path | str, specs: Sequence[SourceSpec] = ()) -> Mixtur
             raise ValueError(f"{file}: expected the length, rate and channels of {mix.name}")
     labels = folder / "labels.txt"
     if labels.is_file():
-        specs = [parse_spec(line) for line in labels.read_text(encoding="utf-8").splitlines() if line.strip()]
+        specs = _read_labels(labels)
     if len(specs) != len(files):
-        raise ValueError(f"{folder}: expected one source specification for each of {len(files)} references, got {len(specs)}")
+        raise ValueError(
+            f"{folder}: expected one source specification for each of {len(files)} references, got {len(specs)}"
+        )
     sources = torch.stack([reference.samples.mean(dim=0) for reference in references])
     return Mixture(folder.name, audio.samples.mean(dim=0), sources, tuple(specs), audio.sample_rate)
+
+
+def _read_labels(path: Path) -> list[SourceSpec]:
+    try:
+        return [parse_spec(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def _find_files(folder: Path) -> tuple[Path, list[Path]]:
