@@ -15,9 +15,8 @@ def untrained(labels=(), scale=0.05):
 def test_gaussian_denoiser_is_the_posterior_mean_of_sampled_pairs():
     torch.manual_seed(0)
     power, sigma, length, count = torch.tensor([4.0, 1.0, 0.25, 0.01, 0.5]), 0.7, 8, 40_000
-    clean = torch.fft.irfft(
-        torch.fft.rfft(torch.randn(count, length, dtype=torch.float64), norm="ortho") * power.sqrt(), n=length, norm="ortho"
-    )
+    white = torch.fft.rfft(torch.randn(count, length, dtype=torch.float64), norm="ortho")
+    clean = torch.fft.irfft(white * power.sqrt(), n=length, norm="ortho")
     noisy = clean + sigma * torch.randn_like(clean)
     regression = torch.linalg.lstsq(noisy, clean).solution
     denoised = GaussianPrior(power.double()).denoise(torch.eye(length, dtype=torch.float64), sigma)
@@ -79,5 +78,5 @@ def test_labels_change_the_answer_once_trained_and_unknown_ones_are_refused():
 
 @pytest.mark.parametrize("sigma", [0.001, 10.0])
 def test_noise_levels_out_of_range_are_refused(sigma):
-    with pytest.raises(ValueError, match="noise level from 0.005 to 3"):
+    with pytest.raises(ValueError, match=r"noise level from 0\.005 to 3"):
         untrained().denoise(torch.zeros(1, 1000), sigma)

@@ -3,15 +3,14 @@ import math
 import pytest
 import torch
 
-from unsep_lib.initialise import SeededNoise, noise_augmented_mixture
+from unsep_lib.consistency import share_by_power, share_equally
+from unsep_lib.initialise import SeededNoise, from_noise, from_noisy_mixture, noise_augmented_mixture
 from unsep_lib.likelihood import ReconstructionLoss
 from unsep_lib.networks.compact import CompactConfig, CompactNetwork
 from unsep_lib.priors import EdmPrior, GaussianPrior
 from unsep_lib.schedule import log_grid
 from unsep_lib.solvers import DEFAULT_SOLVER, SOLVERS, reverse, solve
-from unsep_lib.initialise import from_noise, from_noisy_mixture
 from unsep_lib.step_rules import Projection
-from unsep_lib.consistency import share_by_power, share_equally
 
 LENGTH = 4000
 
@@ -70,8 +69,8 @@ def test_the_mean_over_seeds_approaches_the_gaussian_posterior_mean():
     bins = LENGTH // 2 + 1
     low, high = torch.linspace(1, 0, bins) * 0.01, torch.linspace(0, 1, bins) * 0.01
     priors = [GaussianPrior(low), GaussianPrior(high)]
-    noise = torch.randn(2, LENGTH)
-    clean = torch.fft.irfft(torch.fft.rfft(noise, norm="ortho") * torch.stack([low, high]).sqrt(), n=LENGTH, norm="ortho")
+    white = torch.fft.rfft(torch.randn(2, LENGTH), norm="ortho")
+    clean = torch.fft.irfft(white * torch.stack([low, high]).sqrt(), n=LENGTH, norm="ortho")
     mixture = clean.sum(dim=0, keepdim=True)
     wiener = torch.fft.rfft(mixture, norm="ortho") * torch.stack([low, high]) / (low + high)
     expected = torch.fft.irfft(wiener, n=LENGTH, norm="ortho")

@@ -57,8 +57,7 @@ def active_spans(samples: torch.Tensor, sample_rate: int) -> tuple[tuple[float, 
     runs = numpy.split(active, numpy.flatnonzero(numpy.diff(active) > 1) + 1)
     end = len(samples) / sample_rate
     return tuple(
-        (float(run[0] * hop / sample_rate), float(min((run[-1] * hop + window) / sample_rate, end)))
-        for run in runs
+        (float(run[0] * hop / sample_rate), float(min((run[-1] * hop + window) / sample_rate, end))) for run in runs
     )
 
 

@@ -25,9 +25,7 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
     target = Path(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            dir=target.parent, prefix=f".{target.stem}-", suffix=f".partial{target.suffix}"
-        )
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix=f".partial{target.suffix}")
     except OSError as error:
         raise ValueError(f"cannot write {target}: {error.strerror}") from error
     os.close(handle)
@@ -35,7 +33,7 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o666 & ~_umask())
-        os.replace(temporary, target)
+        temporary.replace(target)
     except OSError as error:
         raise ValueError(f"cannot write {target}: {error.strerror or error}") from error
     finally:
@@ -62,7 +60,7 @@ def write_json(target: Path | str, value: object) -> None:
 def sha256(path: Path | str) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
     digest = hashlib.sha256()
-    with open(path, "rb") as stream:
+    with Path(path).open("rb") as stream:
         while block := stream.read(HASH_BLOCK):
             digest.update(block)
     return digest.hexdigest()

@@ -35,9 +35,7 @@ def check_sigma(prior: Prior, sigma: float) -> None:
     """Raise ValueError unless σ lies in the prior's range (to float32 rounding)."""
     tolerance = 1e-5 * prior.sigma_max
     if not prior.sigma_min - tolerance <= sigma <= prior.sigma_max + tolerance:
-        raise ValueError(
-            f"expected a noise level from {prior.sigma_min:g} to {prior.sigma_max:g}, got σ = {sigma:g}"
-        )
+        raise ValueError(f"expected a noise level from {prior.sigma_min:g} to {prior.sigma_max:g}, got σ = {sigma:g}")
 
 
 class GaussianPrior:

@@ -60,6 +60,7 @@ def reproduce(notebooks: Path, profile: str, out: Path, *, force: bool = False) 
             print(f"[{number}/{len(sources)}] {source.stem}: up to date", file=sys.stderr)
             continue
         rerun = True
+        stamp.unlink(missing_ok=True)
         print(f"[{number}/{len(sources)}] {source.stem} …", file=sys.stderr, flush=True)
         seconds, memory = _execute(source, profile, out)
         write_json(stamp, {"digest": digest, "seconds": seconds, "memory_mb": memory, "profile": profile})

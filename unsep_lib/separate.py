@@ -79,11 +79,7 @@ def separate(
         ValueError: no samples, NaN or infinity, no priors, or an unknown solver.
     """
     began = time.monotonic()
-    samples = _checked(samples)
-    if not priors:
-        raise ValueError("expected at least one source, got none")
-    if solver not in SOLVERS:
-        raise ValueError(f"unknown solver {solver!r}: known are {', '.join(SOLVERS)}")
+    samples = _checked(samples, priors, solver)
     count = SOLVERS[solver].default_steps if steps is None else steps
     working = resample(samples, sample_rate, SAMPLE_RATE)
     level = rms_dbfs(working)
@@ -102,11 +98,15 @@ def separate(
     return Separation(sources, residual, sample_rate, solver, count, seed, time.monotonic() - began)
 
 
-def _checked(samples: torch.Tensor) -> torch.Tensor:
+def _checked(samples: torch.Tensor, priors: Sequence[Prior], solver: str) -> torch.Tensor:
     if samples.ndim not in (1, 2) or samples.numel() == 0:
         raise ValueError(f"expected samples [time] or [channel, time], got shape {tuple(samples.shape)}")
     if not torch.isfinite(samples).all():
         raise ValueError("the samples contain NaN or infinity")
+    if not priors:
+        raise ValueError("expected at least one source, got none")
+    if solver not in SOLVERS:
+        raise ValueError(f"unknown solver {solver!r}: known are {', '.join(SOLVERS)}")
     return samples[None] if samples.ndim == 1 else samples
 
 

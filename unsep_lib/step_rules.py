@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -90,7 +90,7 @@ class Hybrid:
     g the gradient of the reconstruction loss with respect to x_t, through the network.
     """
 
-    loss: ReconstructionLoss = ReconstructionLoss()
+    loss: ReconstructionLoss = field(default_factory=ReconstructionLoss)
     step_size: Callable[[float, float], float] = hybrid_step_size
 
     def estimate(self, priors: Sequence[Prior], state: torch.Tensor, sigma: float, mixture: torch.Tensor) -> Estimate:

@@ -14,7 +14,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     action = actions.add_parser("prepare", help="turn a corpus or a folder of audio into a manifest")
     action.add_argument("root", type=Path, metavar="ROOT")
     action.add_argument("--out", required=True, type=Path, metavar="MANIFEST")
-    action.add_argument("--corpus", default="auto", help="LibriSpeech, VCTK, FSDKaggle2018, folder (default: recognised)")
+    action.add_argument(
+        "--corpus", default="auto", help="LibriSpeech, VCTK, FSDKaggle2018, folder (default: recognised)"
+    )
     action.add_argument("--label", help="label of every clip (default: the layout's, or the file's folder)")
     action.add_argument("--split", choices=("train", "test"), help="split of every clip (default: the layout's)")
     action.add_argument("--workers", type=int, help="processes (default: one a core)")

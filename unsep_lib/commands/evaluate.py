@@ -5,14 +5,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from unsep_lib.commands.options import add_solver_options
+from unsep_lib.commands.options import add_solver_options, check_device
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add the subcommand's options."""
     parser = subparsers.add_parser("evaluate", help="score separation on mixtures with references")
     parser.add_argument(
-        "--mixtures", required=True, type=Path, metavar="DIR", help="one subfolder each: mix, source_* or real_*, labels.txt"
+        "--mixtures",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="one subfolder each: mix, source_* or real_*, labels.txt",
     )
     parser.add_argument("--only", default="", metavar="TASK", help="only subfolders whose name starts with this")
     parser.add_argument("--source", action="append", default=[], metavar="PRIOR[:LABEL]", help="without labels.txt")
@@ -28,6 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     from unsep_lib.mixtures import read_mixtures
     from unsep_lib.specification import parse_spec
 
+    check_device(arguments.device)
     mixtures = read_mixtures(arguments.mixtures, [parse_spec(text) for text in arguments.source])
     mixtures = [mixture for mixture in mixtures if mixture.name.startswith(arguments.only)]
     if not mixtures:
@@ -73,4 +78,6 @@ def show_rows(name: str, rows) -> None:
 def show(evaluation, name: str) -> None:
     """Print mean and interval of the SI-SDR improvement."""
     result = evaluation.statistic("si_sdr_improvement")
-    print(f"{name}: mean {result.mean:.2f} dB (95 % {result.low:.2f} … {result.high:.2f}), median {result.median:.2f} dB")
+    print(
+        f"{name}: mean {result.mean:.2f} dB (95 % {result.low:.2f} … {result.high:.2f}), median {result.median:.2f} dB"
+    )

@@ -17,6 +17,16 @@ def add_solver_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="cpu, cuda, mps …")
 
 
+def check_device(name: str) -> None:
+    """Raise ValueError unless torch can compute on the device."""
+    import torch
+
+    try:
+        torch.zeros(1, device=name).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(f"cannot compute on device {name!r}: {str(error).splitlines()[0]}") from error
+
+
 def named_file(text: str) -> tuple[str, Path]:
     """Parse NAME=FILE."""
     name, equals, file = text.partition("=")

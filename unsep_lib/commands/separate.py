@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from unsep_lib.commands.options import add_solver_options
+from unsep_lib.commands.options import add_solver_options, check_device
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -26,18 +26,23 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.list:
         return show_known()
     if arguments.mixture is None or arguments.out is None:
-        raise ValueError("expected a mixture and --out FOLDER, as in `unsep separate mix.wav --source speech --out out/`")
+        raise ValueError(
+            "expected a mixture and --out FOLDER, as in `unsep separate mix.wav --source speech --out out/`"
+        )
     from unsep_lib.audio import read_audio
     from unsep_lib.separate import load_priors, separate
     from unsep_lib.solvers import DEFAULT_SOLVER
     from unsep_lib.specification import parse_spec
 
+    check_device(arguments.device)
     specs = [parse_spec(text) for text in arguments.source]
     audio = read_audio(arguments.mixture)
     priors = load_priors(specs, dict(arguments.prior), arguments.device)
     from tqdm import tqdm
 
-    with tqdm(total=1.0, bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}", desc="separating", disable=None) as bar:
+    with tqdm(
+        total=1.0, bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}", desc="separating", disable=None
+    ) as bar:
         separation = separate(
             audio.samples.to(arguments.device),
             audio.sample_rate,

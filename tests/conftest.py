@@ -1,0 +1,34 @@
+import pytest
+import torch
+
+from unsep_lib.checkpoints import save_prior
+from unsep_lib.networks.compact import CompactConfig, CompactNetwork
+from unsep_lib.priors import EdmPrior
+
+BINS = 256
+TINY = {"widths": (8, 8), "blocks": (1, 1), "heads": 2, "embedding": 16}
+
+
+@pytest.fixture(scope="session")
+def tiny_prior():
+    """tiny_prior(seed, labels): a very small untrained prior whose answers depend on its seed."""
+
+    def make(seed=0, labels=()):
+        torch.manual_seed(seed)
+        network = CompactNetwork(CompactConfig(labels=len(labels), **TINY))
+        with torch.no_grad():
+            network.output.weight.normal_(std=0.05)
+        return EdmPrior(network, 0.1 * torch.rand(BINS), labels).eval().requires_grad_(False)
+
+    return make
+
+
+@pytest.fixture
+def home(tmp_path, tiny_prior, monkeypatch):
+    """A user's folder that holds the tiny priors `speech` and `sound` (labels Cello and Flute)."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("UNSEP_HOME", str(folder))
+    monkeypatch.setattr("unsep_lib.checkpoints.PRETRAINED", tmp_path / "nothing is shipped")
+    save_prior(folder / "priors" / "speech.safetensors", tiny_prior(1), {"name": "speech", "hours": 0.5})
+    save_prior(folder / "priors" / "sound.safetensors", tiny_prior(2, ["Cello", "Flute"]), {"name": "sound"})
+    return folder

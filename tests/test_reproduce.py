@@ -1,0 +1,149 @@
+import json
+import os
+import shutil
+
+import nbformat
+import papermill
+import pytest
+
+from unsep_lib.reproduce import reproduce
+
+NAMES = ["00_first", "01_second", "02_third"]
+REPORTING = """
+import json, os, pathlib
+
+folder = pathlib.Path(os.environ["UNSEP_OUT"]) / "artefacts" / "00_first"
+folder.mkdir(parents=True)
+row = {"name": "gain", "value": 41.5, "unit": "dB", "low": 41.0, "high": 42.0, "command": "unsep <x>"}
+(folder / "results.json").write_text(json.dumps([row]))
+print("injected", profile, "inherited", os.environ["UNSEP_PROFILE"])
+"""
+FAILING = """
+print("so far")
+raise RuntimeError("out of luck")
+"""
+
+
+def write_notebook(path, source):
+    parameters = nbformat.v4.new_code_cell('profile: str = ""', metadata={"tags": ["parameters"]})
+    path.parent.mkdir(exist_ok=True)
+    cells = [parameters, nbformat.v4.new_code_cell(source)]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"language_info": {"name": "python"}}), path)
+
+
+class PretendedPapermill:
+    """Copies notebooks instead of running them; remembers which, and fails on those in `failing`."""
+
+    def __init__(self):
+        self.ran, self.failing = [], set()
+
+    def __call__(self, source, target, **options):
+        self.ran.append(source.stem)
+        shutil.copyfile(source, target)
+        if source.stem in self.failing:
+            raise papermill.PapermillExecutionError(2, 3, "", "RuntimeError", "out of luck", [])
+
+    def names(self):
+        """The notebooks run since the last call."""
+        ran, self.ran = self.ran, []
+        return ran
+
+
+@pytest.fixture
+def executor(monkeypatch):
+    pretended = PretendedPapermill()
+    monkeypatch.setattr(papermill, "execute_notebook", pretended)
+    monkeypatch.setattr("unsep_lib.report._convert", lambda path: None)
+    return pretended
+
+
+@pytest.fixture
+def notebooks(tmp_path):
+    for name in NAMES:
+        write_notebook(tmp_path / "notebooks" / f"{name}.ipynb", "pass")
+    return tmp_path / "notebooks"
+
+
+def test_notebooks_run_report_and_fail_for_real(tmp_path, capsys):
+    folder, out = tmp_path / "notebooks", tmp_path / "out"
+    write_notebook(folder / "00_first.ipynb", REPORTING)
+    report = reproduce(folder, "smoke", out)
+    assert report == out / "index.html"
+    page = report.read_text()
+    assert all(text in page for text in ("41.50 dB", "41.00 … 42.00", "unsep &lt;x&gt;", "<strong>smoke</strong>"))
+    assert 'href="notebooks/00_first.html"' in page
+    assert "injected smoke inherited smoke" in (out / "notebooks" / "00_first.html").read_text()
+    stamp = json.loads((out / "stamps" / "00_first.json").read_text())
+    assert stamp["seconds"] > 0 and stamp["memory_mb"] > 10
+    write_notebook(folder / "01_second.ipynb", FAILING)
+    with pytest.raises(ValueError, match="01_second: cell 3 failed with RuntimeError: out of luck"):
+        reproduce(folder, "smoke", out)
+    assert "so far" in (out / "notebooks" / "01_second.ipynb").read_text()
+    assert "00_first: up to date" in capsys.readouterr().err
+
+
+def test_notebooks_run_in_order_and_what_is_up_to_date_is_skipped(notebooks, tmp_path, executor):
+    report = reproduce(notebooks, "smoke", tmp_path / "out")
+    assert executor.names() == NAMES
+    report.unlink()
+    assert reproduce(notebooks, "smoke", tmp_path / "out") == report
+    assert executor.names() == []
+    assert report.is_file()
+
+
+def test_force_runs_everything_again(notebooks, tmp_path, executor):
+    for _ in range(2):
+        reproduce(notebooks, "smoke", tmp_path / "out", force=True)
+        assert executor.names() == NAMES
+
+
+def test_a_changed_notebook_and_the_later_ones_run_again(notebooks, tmp_path, executor):
+    reproduce(notebooks, "smoke", tmp_path / "out")
+    write_notebook(notebooks / "01_second.ipynb", "changed = True")
+    executor.names()
+    reproduce(notebooks, "smoke", tmp_path / "out")
+    assert executor.names() == ["01_second", "02_third"]
+
+
+def test_outputs_in_a_notebook_are_no_change_of_it(notebooks, tmp_path, executor):
+    reproduce(notebooks, "smoke", tmp_path / "out")
+    notebook = nbformat.read(notebooks / "00_first.ipynb", as_version=4)
+    notebook.cells[1].outputs = [nbformat.v4.new_output("stream", text="printed")]
+    nbformat.write(notebook, notebooks / "00_first.ipynb")
+    executor.names()
+    reproduce(notebooks, "smoke", tmp_path / "out")
+    assert executor.names() == []
+
+
+def test_another_profile_is_another_run(notebooks, tmp_path, executor):
+    reproduce(notebooks, "smoke", tmp_path / "out")
+    executor.names()
+    reproduce(notebooks, "tutorial", tmp_path / "out")
+    assert executor.names() == NAMES
+
+
+def test_a_notebook_that_failed_runs_again_though_its_source_is_as_at_its_last_good_run(notebooks, tmp_path, executor):
+    reproduce(notebooks, "smoke", tmp_path / "out")
+    write_notebook(notebooks / "00_first.ipynb", "changed = True")
+    executor.failing = {"01_second"}
+    with pytest.raises(ValueError, match="01_second: cell 3 failed"):
+        reproduce(notebooks, "smoke", tmp_path / "out")
+    executor.failing = set()
+    executor.names()
+    reproduce(notebooks, "smoke", tmp_path / "out")
+    assert executor.names() == ["01_second", "02_third"]
+
+
+def test_the_environment_is_as_before_even_after_a_failure(notebooks, tmp_path, executor, monkeypatch):
+    monkeypatch.setenv("UNSEP_PROFILE", "paper")
+    monkeypatch.delenv("UNSEP_OUT", raising=False)
+    executor.failing = {"00_first"}
+    with pytest.raises(ValueError, match="00_first: cell 3 failed"):
+        reproduce(notebooks, "smoke", tmp_path / "out")
+    assert os.environ["UNSEP_PROFILE"] == "paper"
+    assert "UNSEP_OUT" not in os.environ
+
+
+def test_a_folder_without_notebooks_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no notebooks found"):
+        reproduce(tmp_path, "smoke", tmp_path / "out")
