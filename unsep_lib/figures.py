@@ -18,14 +18,15 @@ from unsep_lib.audio import SAMPLE_RATE
 DYNAMIC_RANGE = 70.0  # dB below the loudest bin that a spectrogram shows
 N_FFT, HOP = 512, 128  # samples
 COLOUR_MAP = "magma"
+WEBP_QUALITY = 80  # of 100; text stays crisp
 
 
 def described(figure: Figure, alt: str, dpi: int = 72) -> HTML:
-    """The figure as an image with alternative text."""
+    """The figure as an image with alternative text; WebP, for a spectrogram as PNG takes five times the room."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight")
+    figure.savefig(buffer, format="webp", dpi=dpi, bbox_inches="tight", pil_kwargs={"quality": WEBP_QUALITY})
     data = base64.b64encode(buffer.getvalue()).decode()
-    return HTML(f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{data}">')
+    return HTML(f'<img alt="{html.escape(alt)}" src="data:image/webp;base64,{data}">')
 
 
 def _levels(samples: torch.Tensor) -> numpy.ndarray:
@@ -61,6 +62,35 @@ def spectrograms(tracks: Mapping[str, torch.Tensor], columns: int = 4) -> Figure
     return figure
 
 
+def spans_figure(samples: torch.Tensor, spans: Sequence[tuple[float, float]]) -> Figure:
+    """Waveform [time] at 16 kHz with its active spans (seconds) shaded."""
+    figure = Figure(figsize=(8, 1.8), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(numpy.arange(len(samples)) / SAMPLE_RATE, samples.numpy(), lw=0.4)
+    for start, stop in spans:
+        axes.axvspan(start, stop, alpha=0.25, color="C1", lw=0)
+    axes.set(xlabel="time (s)", ylabel="amplitude", title="active spans")
+    return figure
+
+
+def emerging(snapshots: Sequence, names: Sequence[str], columns: int = 5) -> Figure:
+    """Noisy states and clean estimates of one separation at a few steps: a row each of both for every source."""
+    chosen = [snapshots[index] for index in numpy.linspace(0, len(snapshots) - 1, columns).round().astype(int)]
+    figure = Figure(figsize=(2.2 * columns + 0.8, 3.4 * len(names)), layout="constrained")
+    grid = figure.subplots(2 * len(names), columns, squeeze=False, sharex=True, sharey=True)
+    top = max(_levels(source).max() for source in snapshots[-1].clean[0])
+    for column, snapshot in enumerate(chosen):
+        for source, name in enumerate(names):
+            for row, (kind, tensor) in enumerate({"state": snapshot.state, "estimate": snapshot.clean}.items()):
+                axes = grid[2 * source + row, column]
+                seconds = tensor.shape[-1] / SAMPLE_RATE
+                _draw_levels(
+                    axes, _levels(tensor[0, source]), top, seconds, f"{name}\n{kind}, σ = {snapshot.sigma:.3f}"
+                )
+                axes.label_outer()
+    return figure
+
+
 def trajectory(snapshots: Sequence) -> Figure:
     """Residual level, noise level and guidance norms over the steps of one separation (first mixture of a batch)."""
     guided = snapshots[0].guidance is not None
@@ -89,7 +119,9 @@ def training_curve(curves: Mapping[str, Sequence[Mapping[str, object]]]) -> Figu
         axes.plot([r["seconds"] / 60 for r in curve], [r["loss"] for r in curve], lw=0.8, color=f"C{index}", label=name)
         checked = [row for row in curve if "bands" in row]
         minutes = [row["seconds"] / 60 for row in checked]
-        axes.plot(minutes, [numpy.mean(r["bands"]) for r in checked], "o", color=f"C{index}", label=f"{name}, unseen clips")
+        axes.plot(
+            minutes, [numpy.mean(r["bands"]) for r in checked], "o", color=f"C{index}", label=f"{name}, unseen clips"
+        )
     axes.set(xlabel="minutes of training", ylabel="weighted denoising loss", yscale="log")
     axes.legend()
     return figure
@@ -103,6 +135,29 @@ def band_losses(losses: Mapping[str, Sequence[float]], low: float, high: float) 
         edges = numpy.geomspace(low, high, len(bands) + 1)
         axes.plot(numpy.sqrt(edges[1:] * edges[:-1]), bands, "o-", label=name)
     axes.set(xscale="log", xlabel="noise level σ", ylabel="weighted denoising loss")
+    axes.legend()
+    return figure
+
+
+def matrix(values: torch.Tensor, rows: Sequence[str], columns: Sequence[str], label: str) -> Figure:
+    """Values [row, column] as colours, with names on both axes."""
+    figure = Figure(figsize=(0.5 * len(columns) + 3, 0.4 * len(rows) + 2), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(values.numpy(), cmap="viridis")
+    axes.set_xticks(range(len(columns)), columns, rotation=60, ha="right")
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set(xlabel="given label", ylabel="true class")
+    figure.colorbar(image, label=label)
+    return figure
+
+
+def cost(points: Mapping[str, tuple[float, float, float, float]], ylabel: str) -> Figure:
+    """Quality against cost: points[name] = (seconds a mixture, mean, low, high)."""
+    figure = Figure(figsize=(5.5, 3.0), layout="constrained")
+    axes = figure.subplots()
+    for name, (seconds, mean, low, high) in points.items():
+        axes.errorbar(seconds, mean, [[mean - low], [high - mean]], fmt="o", capsize=3, label=name)
+    axes.set(xscale="log", xlabel="seconds a mixture", ylabel=ylabel)
     axes.legend()
     return figure
 

@@ -10,7 +10,8 @@ import torch
 from matplotlib.figure import Figure
 
 from unsep_lib.audio import SAMPLE_RATE, write_audio
-from unsep_lib.embedded import REPOSITORY
+from unsep_lib.clips import Clip, read_manifest
+from unsep_lib.embedded import REPOSITORY, embedded_clips
 from unsep_lib.files import atomic_path, write_json
 from unsep_lib.profiles import Profile, load_profile
 from unsep_lib.versions import versions
@@ -70,3 +71,17 @@ def start(name: str, profile: str = "") -> Notebook:
     print(", ".join(f"{package} {number}" for package, number in versions().items()))
     print(f"profile {chosen.name}, device {chosen.device}, {torch.get_num_threads()} threads")
     return Notebook(name, chosen, root.resolve())
+
+
+def training_clips(profile: Profile, kind: str) -> list[Clip]:
+    """The clips that a notebook trains a "speech" or "sound" prior on: the profile's manifest, else the embedded ones.
+
+    Raises:
+        ValueError: another kind, or a manifest that is missing or damaged.
+    """
+    manifests = {"speech": profile.speech_data, "sound": profile.sound_data}
+    if kind not in manifests:
+        raise ValueError(f"expected one of {', '.join(manifests)}, got {kind!r}")
+    if manifests[kind]:
+        return read_manifest(manifests[kind])
+    return [clip for clip in embedded_clips() if bool(clip.label) == (kind == "sound")]

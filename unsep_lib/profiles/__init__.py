@@ -16,9 +16,10 @@ TYPES = {"str": str, "int": int, "float": float}
 class Profile:
     """Sizes of the notebooks' work.
 
-    train_minutes: of a notebook's own prior; mixtures_per_task and seeds: of the experiments; solver_steps: of
-    the guided solver shown step by step; speech_prior, sound_prior: names or files; device: where to compute;
-    speech_data, sound_data: manifests to train on, empty for the embedded clips.
+    train_minutes: of a notebook's own prior; mixtures_per_task and seeds: of the experiments; solver_steps: of the
+    guided solver; projection_steps: of the default solver; sample_steps: of a single sample; speech_prior,
+    sound_prior: names or files; device: where to compute; speech_data, sound_data: manifests to train on, empty for
+    the embedded clips.
     """
 
     name: str
@@ -26,6 +27,8 @@ class Profile:
     mixtures_per_task: int
     seeds: int
     solver_steps: int
+    projection_steps: int
+    sample_steps: int
     speech_prior: str
     sound_prior: str
     device: str
