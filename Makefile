@@ -11,8 +11,9 @@ reproduce: $(STAMP)
 
 test: $(STAMP)
 	$(VENV)/bin/python -m pytest
-	UNSEP_PROFILE=smoke UNSEP_OUT=out/nbval $(VENV)/bin/python -m pytest --nbval-lax --nbval-current-env \
+	UNSEP_PROFILE=smoke UNSEP_OUT=$(CURDIR)/out/nbval $(VENV)/bin/python -m pytest --nbval-lax --nbval-current-env \
 		--nbval-cell-timeout=300 notebooks
+	$(UNSEP) reproduce --profile smoke --out out/smoke --force
 
 lab: $(STAMP)
 	$(VENV)/bin/jupyter lab notebooks/00_start.ipynb
@@ -24,5 +25,5 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
 		{ echo "unsep needs Python 3.11, 3.12 or 3.13; say which with make PYTHON=python3.12" >&2; exit 1; }
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable .[data-prep]
 	touch $(STAMP)
