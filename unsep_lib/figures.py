@@ -50,12 +50,12 @@ def spectrograms(tracks: Mapping[str, torch.Tensor], columns: int = 4) -> Figure
     rows = -(-len(tracks) // columns)
     columns = min(columns, len(tracks))
     figure = Figure(figsize=(3.1 * columns + 0.8, 2.4 * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False, sharey=True).flat
+    grid = list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
     levels = {title: _levels(samples) for title, samples in tracks.items()}
     top = max(level.max() for level in levels.values())
     for axes, (title, level) in zip(grid, levels.items(), strict=False):
         image = _draw_levels(axes, level, top, tracks[title].shape[-1] / SAMPLE_RATE, title)
-    for axes in list(grid)[len(tracks) :]:
+    for axes in grid[len(tracks) :]:
         axes.set_axis_off()
     figure.axes[0].set_ylabel("frequency (kHz)")
     figure.colorbar(image, ax=figure.axes, label="level (dB)", shrink=0.8)

@@ -1,0 +1,88 @@
+import io
+import re
+
+import numpy
+import pytest
+import soundfile
+import torch
+from PIL import Image
+
+from unsep_lib.figures import cost, described, emerging, matrix, scores, spans_figure, spectrograms, trajectory
+from unsep_lib.players import mp3, players
+from unsep_lib.solvers import Snapshot
+
+RATE = 16_000
+
+
+def tone(frequency, seconds=1.0):
+    return 0.5 * torch.sin(2 * torch.pi * frequency * torch.arange(round(seconds * RATE)) / RATE)
+
+
+def snapshots(guided):
+    made = []
+    for step in range(1, 7):
+        sources = torch.stack([tone(500), tone(2000)])[None] * step / 6
+        guidance = torch.full((1, 2), 1.0 / step) if guided else None
+        made.append(Snapshot(step, 6, 1.0 / step, sources, sources, 0.1 / step * torch.ones(1, RATE), guidance))
+    return made
+
+
+def test_a_spectrogram_is_brightest_where_the_tone_is():
+    figure = spectrograms({"low": tone(1000), "high": tone(6000), "silence": torch.zeros(RATE)}, columns=2)
+    shown = [axes for axes in figure.axes if axes.images]
+    for axes, expected in zip(shown, (1.0, 6.0), strict=False):
+        picture = axes.images[0].get_array()
+        assert picture.mean(axis=1).argmax() / (len(picture) - 1) * 8 == pytest.approx(expected, abs=0.1)
+    assert len({axes.images[0].get_clim() for axes in shown}) == 1
+    assert [axes.axison for axes in figure.axes[:4]] == [True, True, True, False]
+
+
+def test_clips_shorter_than_a_window_have_a_spectrogram():
+    assert spectrograms({"one sample": torch.ones(1)}).axes[0].images
+
+
+def test_a_described_figure_is_an_image_with_escaped_text():
+    html = described(spans_figure(tone(300), [(0.1, 0.4)]), 'voice "and" <noise>').data
+    assert 'alt="voice &quot;and&quot; &lt;noise&gt;"' in html
+    import base64
+
+    data = base64.b64decode(re.search(r"base64,([^\"]+)", html)[1])
+    assert Image.open(io.BytesIO(data)).format == "WEBP"
+
+
+def test_emerging_shows_state_and_estimate_of_every_source():
+    figure = emerging(snapshots(False), ["speech", "sound:Cello"], columns=3)
+    titles = [axes.get_title() for axes in figure.axes]
+    assert len(titles) == 4 * 3
+    assert titles[0] == "speech\nstate, σ = 1.000" and titles[-1] == "sound:Cello\nestimate, σ = 0.167"
+
+
+@pytest.mark.parametrize(("guided", "panels"), [(False, 2), (True, 3)])
+def test_a_trajectory_shows_the_residuals_level(guided, panels):
+    figure = trajectory(snapshots(guided))
+    assert len(figure.axes) == panels
+    levels = figure.axes[0].lines[0].get_ydata()
+    numpy.testing.assert_allclose(levels, [20 * numpy.log10(0.1 / step) for step in range(1, 7)], atol=1e-3)
+
+
+def test_scores_cost_and_matrix_show_their_numbers():
+    figure = scores({"a": {"x": (1.0, 0.5, 1.5)}, "b": {"x": (2.0, 1.0, 3.0), "y": (-1.0, -2.0, 0.0)}}, "dB")
+    assert sorted(bar.get_height() for bar in figure.axes[0].patches) == [-1.0, 1.0, 2.0]
+    figure = cost({"x": (3.0, 5.0, 4.0, 6.0)}, "dB")
+    assert figure.axes[0].lines[0].get_xydata().tolist() == [[3.0, 5.0]]
+    figure = matrix(torch.tensor([[0.0, 2.0], [1.0, 0.0]]), ["a", "b"], ["a", "b"], "dB")
+    assert figure.axes[0].images[0].get_array().tolist() == [[0.0, 2.0], [1.0, 0.0]]
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100, 96_000])
+def test_players_keep_level_and_length(rate):
+    samples = 0.25 * torch.sin(2 * torch.pi * 440 * torch.arange(2 * rate) / rate)
+    decoded, decoded_rate = soundfile.read(io.BytesIO(mp3(samples, rate)))
+    assert len(decoded) / decoded_rate == pytest.approx(2.0, abs=0.1)
+    assert numpy.abs(decoded[decoded_rate // 2 : decoded_rate]).max() == pytest.approx(0.25, abs=0.02)
+
+
+def test_every_player_has_its_caption():
+    html = players({"the mixture": tone(440), "a <b>": tone(220)}).data
+    assert html.count("<audio") == 2
+    assert 'aria-label="the mixture"' in html and "a &lt;b&gt;" in html

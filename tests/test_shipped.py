@@ -1,0 +1,59 @@
+"""What is shipped with the package, on real audio."""
+
+import pytest
+import torch
+
+from unsep_lib.audio import SAMPLE_RATE
+from unsep_lib.checkpoints import PRETRAINED, card_of, load_prior
+from unsep_lib.embedded import embedded_clips, embedded_mixtures
+from unsep_lib.evaluation import score
+from unsep_lib.priors import inverse_stft, stft
+from unsep_lib.separate import load_priors, separate
+
+NAMES = ("speech", "sound")
+MAX_BYTES = 12_000_000
+MAX_PARAMETERS = 3_000_000
+CARD_FACTS = ("## Data", "## Training", "## Yardsticks", "## What it can and cannot do", "## Licence", "unsep train")
+LEAST_IMPROVEMENT = 2.0  # dB on the mean of two mixtures; the measured values are in the README
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_prior_is_light_and_has_a_card_that_says_how_it_was_made(name):
+    path = PRETRAINED / f"{name}.safetensors"
+    assert path.stat().st_size <= MAX_BYTES
+    card = card_of(path)
+    assert card["name"] == name and card["parameters"] <= MAX_PARAMETERS
+    assert card["hours"] > 0 and card["steps"] > 0 and card["curve"]
+    text = (PRETRAINED / f"{name}.md").read_text(encoding="utf-8")
+    assert all(fact in text for fact in CARD_FACTS)
+    assert all(corpus in text for corpus in card["corpora"])
+
+
+def test_no_embedded_clip_is_in_the_training_data():
+    embedded = {clip.corpus for clip in embedded_clips() if not clip.label}
+    assert embedded.isdisjoint(card_of(PRETRAINED / "speech.safetensors")["corpora"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_denoises_unseen_sources_better_than_the_average_spectrums_wiener_filter(name):
+    mixtures = embedded_mixtures("1speech-1sound")
+    clean = torch.stack([mixture.sources[NAMES.index(name)] for mixture in mixtures])
+    clean = 0.08 * clean / clean.square().mean(dim=1, keepdim=True).sqrt()
+    noisy = clean + 0.08 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    prior = load_prior(name)
+    gain = prior.spectrum[:, None] ** 2 / (prior.spectrum[:, None] ** 2 + 0.08**2)
+    wiener = inverse_stft(gain * stft(noisy), noisy.shape[1])
+    denoised = torch.cat([
+        prior.labelled(mixture.specs[NAMES.index(name)].label).denoise(row[None], 0.08)
+        for mixture, row in zip(mixtures, noisy, strict=True)
+    ])  # fmt: skip
+    better = (denoised - clean).square().mean(dim=1) < (wiener - clean).square().mean(dim=1)
+    assert better.float().mean() >= 0.75
+
+
+def test_the_default_solver_separates_real_mixtures_of_unseen_voices():
+    rows = []
+    for mixture in embedded_mixtures("1speech-1sound")[5:7]:
+        sources = separate(mixture.mixture, SAMPLE_RATE, load_priors(mixture.specs)).sources[:, 0]
+        rows += score(mixture, sources)
+    assert sum(row.si_sdr_improvement for row in rows) / len(rows) > LEAST_IMPROVEMENT
