@@ -4,7 +4,7 @@ VENV := .venv
 STAMP := $(VENV)/installed
 UNSEP := $(VENV)/bin/unsep
 
-.PHONY: reproduce test lab clean
+.PHONY: reproduce test test-full lab clean
 
 reproduce: $(STAMP)
 	$(UNSEP) reproduce --profile $(PROFILE) --out out/$(PROFILE) --open
@@ -14,6 +14,9 @@ test: $(STAMP)
 	UNSEP_PROFILE=smoke UNSEP_OUT=$(CURDIR)/out/nbval $(VENV)/bin/python -m pytest --nbval-lax --nbval-current-env \
 		--nbval-cell-timeout=300 notebooks
 	$(UNSEP) reproduce --profile smoke --out out/smoke --force
+
+test-full: $(STAMP)
+	$(VENV)/bin/python -m pytest -m ''
 
 lab: $(STAMP)
 	$(VENV)/bin/jupyter lab notebooks/00_start.ipynb

@@ -1,0 +1,229 @@
+"""Layers of the fast TF attention U-Net; maps are [batch, frequency, time, channel] throughout."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from unsep_lib.networks import tf_config
+from unsep_lib.networks.tf_config import FOLD, FULL_BAND_CHANNELS, FULL_BAND_WIDTH, NORM_EPS, TfConfig
+from unsep_lib.networks.tf_embedding import Modulation
+from unsep_lib.networks.tf_slabs import FREQUENCY, TIME, Slabs
+
+CACHED_TABLES = 32  # rotary tables kept: six a length of audio
+
+
+def channel_norm(x: torch.Tensor, scale: torch.Tensor | None = None, shift: torch.Tensor | None = None) -> torch.Tensor:
+    """LayerNorm over the last axis; with vectors [channel], `·(1 + scale) + shift`."""
+    weight = None if scale is None else 1 + scale
+    return functional.layer_norm(x, x.shape[-1:], weight, shift, NORM_EPS)
+
+
+def product(x: torch.Tensor, layer: nn.Linear | nn.Conv2d) -> torch.Tensor:
+    """A linear layer or 1×1 convolution on the last axis, in the weight's own precision."""
+    weight = layer.weight.flatten(1)
+    return functional.linear(x.to(weight.dtype), weight, layer.bias).to(x.dtype)
+
+
+class _Gated(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(x)
+        value, gate = x.chunk(2, dim=-1)
+        return functional.silu(gate).mul_(value)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: torch.Tensor) -> torch.Tensor:
+        (x,) = ctx.saved_tensors
+        value, gate = x.chunk(2, dim=-1)
+        result = torch.empty_like(x)
+        to_value, to_gate = result.chunk(2, dim=-1)
+        torch.mul(gradient, functional.silu(gate), out=to_value)
+        torch.ops.aten.silu_backward.grad_input(gradient * value, gate, grad_input=to_gate)
+        return result
+
+
+def gated(x: torch.Tensor) -> torch.Tensor:
+    """value · SiLU(gate), the two halves of the last axis; keeps only `x` for the gradient."""
+    return _Gated.apply(x)
+
+
+@lru_cache(maxsize=CACHED_TABLES)
+def rotations(positions: int, heads: int, head_width: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """exp(i·angle) of every pair of channels of all heads: complex [positions, heads·head_width/2]."""
+    with torch.inference_mode(False):
+        angles = tf_config.rope_angles(positions, head_width, device)
+        return torch.complex(angles.cos().to(dtype), angles.sin().to(dtype)).repeat(1, heads)
+
+
+class _Rotated(torch.autograd.Function):
+    """qkv [line, position, 3·channel] → query and key turned by `table`, and value, each [line, position, channel]."""
+
+    @staticmethod
+    def forward(ctx, qkv: torch.Tensor, table: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        ctx.save_for_backward(table)
+        query, key, value = qkv.chunk(3, dim=-1)
+        return *(_real(_pairs(part) * table) for part in (query, key)), value
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (table,) = ctx.saved_tensors
+        turned_back = table.conj().resolve_conj()
+        first = gradients[0]
+        result = first.new_empty(*first.shape[:-1], 3 * first.shape[-1])
+        query, key, value = result.chunk(3, dim=-1)
+        for part, gradient in zip((query, key), gradients[:2], strict=True):
+            torch.mul(_pairs(gradient), turned_back, out=_pairs(part))
+        value.copy_(gradients[2])
+        return result, None
+
+
+def _pairs(x: torch.Tensor) -> torch.Tensor:
+    return torch.view_as_complex(x.unflatten(-1, (-1, 2)))
+
+
+def _real(pairs: torch.Tensor) -> torch.Tensor:
+    return torch.view_as_real(pairs).flatten(-2)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with rotary embedding over lines [line, position, channel]."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.to_qkv = nn.Linear(width, 3 * width)
+        self.to_out = nn.Linear(width, width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        table = rotations(x.shape[1], self.heads, x.shape[2] // self.heads, x.dtype, x.device)
+        parts = _Rotated.apply(product(x, self.to_qkv), table)
+        query, key, value = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
+        mixed = functional.scaled_dot_product_attention(query, key, value)
+        return product(mixed.transpose(1, 2).flatten(2), self.to_out)
+
+
+class GatedMlp(nn.Module):
+    """1×1 convolution to twice two widths, value · SiLU(gate), 1×1 convolution back; on the last axis."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.fc1 = nn.Conv2d(width, 4 * width, 1)
+        self.fc2 = nn.Conv2d(2 * width, width, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return product(gated(product(x, self.fc1)), self.fc2)
+
+
+class AxisAttention(nn.Module):
+    """Attention along one axis of the map, then a gated MLP: lines do not know each other."""
+
+    def __init__(self, config: TfConfig, width: int, axis: int):
+        super().__init__()
+        self.axis = axis
+        self.sup_conv = nn.Conv2d(width, 2 * width, 1)
+        self.attn = Attention(width, config.heads)
+        self.mlp = GatedMlp(width)
+        self.adaLN_modulation = Modulation(config.embedding, width, 6)
+
+    def forward(self, x: torch.Tensor, conditioning: torch.Tensor, recompute: bool) -> torch.Tensor:
+        return Slabs(self.lines, self.axis)(x, self.adaLN_modulation(conditioning), recompute)
+
+    def lines(self, x: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+        """Attention and MLP on lines [line, position, channel], modulated by vectors [6, channel]."""
+        shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = vectors
+        hidden = gated(product(channel_norm(x), self.sup_conv))
+        x = torch.addcmul(x, self.attn(channel_norm(hidden, scale, shift)), gate)
+        return torch.addcmul(x, self.mlp(channel_norm(x, mlp_scale, mlp_shift)), mlp_gate)
+
+
+class FullBandAttention(nn.Module):
+    """Attention along time over all 64 bins at once, then a gated MLP."""
+
+    def __init__(self, config: TfConfig, width: int):
+        super().__init__()
+        self.sup_conv = nn.Conv2d(FOLD * width, 2 * FULL_BAND_CHANNELS, 1)
+        self.recov_conv = nn.Conv2d(FULL_BAND_CHANNELS, FOLD * width, (3, 1), padding=(1, 0))
+        self.attn = Attention(FULL_BAND_WIDTH, config.heads)
+        self.mlp = GatedMlp(width)
+        self.adaLN_modulation_att = Modulation(config.embedding, FULL_BAND_WIDTH, 3)
+        self.adaLN_modulation_mlp = Modulation(config.embedding, width, 3)
+
+    def forward(self, x: torch.Tensor, conditioning: torch.Tensor, recompute: bool) -> torch.Tensor:
+        vectors = self.adaLN_modulation_att(conditioning)
+        x = x + (checkpoint(self.attend, x, vectors, use_reentrant=False) if recompute else self.attend(x, vectors))
+        return Slabs(self.feed_forward, TIME)(x, self.adaLN_modulation_mlp(conditioning), recompute)
+
+    def attend(self, x: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+        """The attention's branch: [batch, frequency, time, channel] → the same."""
+        shift, scale, gate = vectors.transpose(0, 1)[:, :, None]
+        folded = channel_norm(x).unflatten(1, (-1, FOLD)).permute(0, 3, 1, 4, 2).flatten(3)
+        frames = gated(product(folded, self.sup_conv)).transpose(2, 3).flatten(2)
+        frames = gate * self.attn(channel_norm(frames) * (1 + scale) + shift)
+        maps = channel_norm(frames).unflatten(2, (FULL_BAND_CHANNELS, -1)).permute(0, 2, 3, 1)
+        return self.recov_conv(maps).unflatten(1, (-1, FOLD)).permute(0, 3, 2, 4, 1).flatten(1, 2)
+
+    def feed_forward(self, x: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+        """The MLP on any positions, modulated by vectors [3, channel]."""
+        shift, scale, gate = vectors
+        return torch.addcmul(x, self.mlp(channel_norm(x, scale, shift)), gate)
+
+
+class Block(nn.Module):
+    """[latent only: full-band attention →] attention along frequency → attention along time."""
+
+    def __init__(self, config: TfConfig, width: int, full_band: bool = False):
+        super().__init__()
+        if full_band:
+            self.fullatt = FullBandAttention(config, width)
+        self.freatt = AxisAttention(config, width, FREQUENCY)
+        self.timeatt = AxisAttention(config, width, TIME)
+
+    def forward(self, x: torch.Tensor, conditioning: torch.Tensor, recompute: bool) -> torch.Tensor:
+        for part in self.children():
+            x = part(x, conditioning, recompute)
+        return x
+
+
+def convolve(x: torch.Tensor, layer: nn.Conv2d) -> torch.Tensor:
+    """A convolution over [batch, frequency, time, channel]."""
+    return layer(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).contiguous()
+
+
+def reduce(up: torch.Tensor, skip: torch.Tensor, layer: nn.Conv2d) -> torch.Tensor:
+    """1×1 convolution of the channels [up, skip], without concatenating them."""
+    to_up, to_skip = layer.weight.flatten(1).chunk(2, dim=1)
+    return functional.linear(up, to_up) + functional.linear(skip, to_skip, layer.bias)
+
+
+class Resampling(nn.Module):
+    """3×3 convolution, then channels into 2×2 bins × frames (`up`) or the reverse."""
+
+    def __init__(self, channels_in: int, channels_out: int, up: bool):
+        super().__init__()
+        self.up = up
+        self.body = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        shuffle = functional.pixel_shuffle if self.up else functional.pixel_unshuffle
+        return shuffle(self.body(x.permute(0, 3, 1, 2)), 2).permute(0, 2, 3, 1).contiguous()
+
+
+class FinalLayer(nn.Module):
+    """LayerNorm, modulated by the output's time embedding, then a 3×3 convolution to two channels."""
+
+    def __init__(self, config: TfConfig):
+        super().__init__()
+        self.out_proj = nn.Conv2d(config.width, 2, 3, padding=1, bias=False)
+        self.adaLN_modulation = Modulation(config.embedding, config.width, 2)
+
+    def forward(self, x: torch.Tensor, conditioning: torch.Tensor) -> torch.Tensor:
+        shift, scale = self.adaLN_modulation(conditioning).transpose(0, 1)[:, :, None, None]
+        return convolve(channel_norm(x) * (1 + scale) + shift, self.out_proj)
