@@ -32,7 +32,7 @@ def test_priors_in_the_users_folder_are_found_by_name(prior, tmp_path, monkeypat
     monkeypatch.setenv("UNSEP_HOME", str(tmp_path))
     save_prior(tmp_path / "priors" / "mine.safetensors", prior, {"name": "mine"})
     assert find_prior("mine") == available_priors()["mine"] == tmp_path / "priors" / "mine.safetensors"
-    with pytest.raises(ValueError, match="unknown prior 'none': known are .*mine"):
+    with pytest.raises(ValueError, match=r"unknown prior 'none': known are .*mine"):
         find_prior("none")
 
 

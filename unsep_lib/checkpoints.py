@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,11 +13,15 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from unsep_lib.epsilon_prior import EpsilonPrior
 from unsep_lib.files import atomic_path
 from unsep_lib.networks.compact import CompactConfig, CompactNetwork
+from unsep_lib.networks.tf_attention import TfAttentionNetwork
+from unsep_lib.networks.tf_config import TfConfig
 from unsep_lib.priors import EdmPrior
 
 FORMAT = "unsep-compact-1"  # names the network and preconditioning that the tensors belong to
+TF_FORMAT = "unsep-tf-attention-1"  # the paper's network and its ε, imported
 PRETRAINED = Path(__file__).parent / "pretrained"
 
 
@@ -72,13 +76,13 @@ def card_of(path: Path | str) -> dict[str, object]:
             card = json.loads((archive.metadata() or {})["card"])
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise ValueError(f"{path}: not a prior saved by unsep ({error})") from error
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
+    if not isinstance(card, dict) or card.get("format") not in LOADERS:
         found = card.get("format") if isinstance(card, dict) else card
-        raise ValueError(f"{path}: expected a prior of format {FORMAT}, got {found!r}")
+        raise ValueError(f"{path}: expected a prior of format {' or '.join(LOADERS)}, got {found!r}")
     return card
 
 
-def load_prior(name: str | Path, device: str | torch.device = "cpu") -> EdmPrior:
+def load_prior(name: str | Path, device: str | torch.device = "cpu") -> EdmPrior | EpsilonPrior:
     """Load a prior by name or file, ready to denoise on `device`.
 
     Raises:
@@ -87,11 +91,31 @@ def load_prior(name: str | Path, device: str | torch.device = "cpu") -> EdmPrior
     path = find_prior(str(name))
     card = card_of(path)
     try:
-        shape = {key: tuple(value) if isinstance(value, list) else value for key, value in card["network"].items()}
         with safe_open(path, framework="pt") as archive:
-            tensors = {key: archive.get_tensor(key).float() for key in archive.keys()}
-        prior = EdmPrior(CompactNetwork(CompactConfig(**shape)), tensors["spectrum"], card["labels"])
-        prior.load_state_dict(tensors)
+            tensors = {key: archive.get_tensor(key).float() for key in archive.keys()}  # noqa: SIM118
+        prior = LOADERS[card["format"]](card, tensors)
     except (SafetensorError, KeyError, TypeError, RuntimeError) as error:
         raise ValueError(f"{path}: the weights do not fit their card ({error})") from error
     return prior.to(device).eval().requires_grad_(False)
+
+
+def _load_compact(card: Mapping[str, object], tensors: dict[str, torch.Tensor]) -> EdmPrior:
+    shape = {key: tuple(value) if isinstance(value, list) else value for key, value in card["network"].items()}
+    prior = EdmPrior(CompactNetwork(CompactConfig(**shape)), tensors["spectrum"], card["labels"])
+    prior.load_state_dict(tensors)
+    return prior
+
+
+def _load_tf_attention(card: Mapping[str, object], tensors: dict[str, torch.Tensor]) -> EpsilonPrior:
+    config = TfConfig(**card["network"])
+    with torch.device("meta"):
+        network = TfAttentionNetwork(config)
+    network.load_state_dict(tensors, assign=True)
+    only_class = config.labels == 1
+    return EpsilonPrior(network, card["labels"], unlabelled=0 if only_class else config.labels)
+
+
+LOADERS: dict[str, Callable[[Mapping[str, object], dict[str, torch.Tensor]], EdmPrior | EpsilonPrior]] = {
+    FORMAT: _load_compact,
+    TF_FORMAT: _load_tf_attention,
+}

@@ -1,0 +1,101 @@
+"""The authors' released checkpoints (arXiv 2512.07226), turned into priors of this library."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from unsep_lib.checkpoints import TF_FORMAT
+from unsep_lib.epsilon_prior import labels_of_classes
+from unsep_lib.files import atomic_path, sha256
+from unsep_lib.networks.tf_attention import TfAttentionNetwork
+from unsep_lib.networks.tf_config import TfConfig, config_of
+
+WEIGHTS = "ema"  # the averaged weights; only they separate well
+LICENCE = "unresolved; not to be redistributed"
+DIFFERENCES_SHOWN = 3
+
+
+def read_released(path: Path | str) -> tuple[TfConfig, dict[str, torch.Tensor]]:
+    """Configuration and averaged weights of a released `.pt` file; nothing in it is executed.
+
+    Raises:
+        ValueError: no such file, no checkpoint, objects other than tensors in it, or weights of another network.
+    """
+    checkpoint = _load_tensors(Path(path))
+    if not isinstance(checkpoint, Mapping) or not isinstance(checkpoint.get(WEIGHTS), Mapping):
+        found = ", ".join(map(str, list(checkpoint)[:DIFFERENCES_SHOWN])) if isinstance(checkpoint, Mapping) else ""
+        raise ValueError(f"{path}: expected a dictionary with a state under {WEIGHTS!r}, got {found or 'none'}")
+    state = checkpoint[WEIGHTS]
+    try:
+        config = _fitting_config(state)
+    except ValueError as error:
+        raise ValueError(f"{path}: not the paper's network: {error}") from error
+    return config, {name: tensor.detach().float().clone().contiguous() for name, tensor in state.items()}
+
+
+def _load_tensors(path: Path) -> object:
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            return torch.load(path, weights_only=True, map_location="cpu")
+    except Exception as error:  # an unpickler raises anything on arbitrary bytes
+        code = isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error)
+        reason = "it holds objects other than tensors, which could run code" if code else "damaged, or of another kind"
+        raise ValueError(f"{path}: not a checkpoint that can be read safely: {reason}") from error
+
+
+def _fitting_config(state: Mapping[str, object]) -> TfConfig:
+    for name, tensor in state.items():
+        if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point() or not tensor.isfinite().all():
+            raise ValueError(f"expected finite numbers under {name}, got {_described(tensor)}")
+    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    config = config_of(shapes)
+    with torch.device("meta"):
+        expected = {name: tuple(tensor.shape) for name, tensor in TfAttentionNetwork(config).state_dict().items()}
+    differing = [name for name in {**expected, **shapes} if expected.get(name) != shapes.get(name)]
+    if differing:
+        shown = "; ".join(
+            f"{name}: expected {_shape(expected.get(name))}, got {_shape(shapes.get(name))}"
+            for name in differing[:DIFFERENCES_SHOWN]
+        )
+        raise ValueError(f"{len(differing)} of {len(expected)} tensors differ: {shown}")
+    return config
+
+
+def _described(value: object) -> str:
+    return f"NaN, infinity or {value.dtype}" if isinstance(value, torch.Tensor) else type(value).__name__
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "none" if shape is None else "×".join(map(str, shape))
+
+
+def import_released(path: Path | str, target: Path | str) -> dict[str, object]:
+    """Write a released checkpoint's weights as the prior file `target`, atomically; returns its card.
+
+    Raises:
+        ValueError: as `read_released`, or `target` cannot be written.
+    """
+    config, tensors = read_released(path)
+    card = {
+        "format": TF_FORMAT,
+        "name": Path(target).stem,
+        "network": asdict(config),
+        "labels": list(labels_of_classes(config.labels)),
+        "parameters": sum(tensor.numel() for tensor in tensors.values()),
+        "source": Path(path).name,
+        "sha256": sha256(path),
+        "licence": LICENCE,
+    }
+    with atomic_path(target) as temporary:
+        save_file(tensors, temporary, metadata={"card": json.dumps(card, ensure_ascii=False)})
+    return card
