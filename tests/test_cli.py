@@ -108,7 +108,8 @@ def test_the_list_names_priors_labels_and_solvers(home, capsys):
     priors, solvers = capsys.readouterr().out.split("solvers:\n")
     assert priors == "priors:\n  sound  (or sound:LABEL with Cello, Flute)\n  speech\n"
     listed = {line.split()[0]: line.split()[-2] for line in solvers.splitlines()}
-    assert listed == {"projection-mean": "20", "projection": "40", "hybrid": "200"}
+    guided = dict.fromkeys(("hybrid", "dsg", "dps", "cqt-diff", "undiff"), "200")
+    assert listed == {"projection-mean": "20", "projection": "40"} | guided
 
 
 def test_info_shows_versions_and_priors(home, capsys):

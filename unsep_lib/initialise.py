@@ -66,6 +66,22 @@ def from_noisy_mixture(mixture: torch.Tensor, sources: int, sigma: float, noise:
     return mixture[:, None] / sources + sigma * noise.draw()
 
 
+def gaussian_noise(mixture: torch.Tensor, sources: int, sigma: float, noise: Noise) -> torch.Tensor:
+    """Pure noise of unit variance, variance-preserving, one draw a source: the usual start of a reverse process.
+
+    One of the starts the paper compares with (arXiv 2512.07226); it does not depend on σ.
+    """
+    return noise.draw()
+
+
+def plain_mixture(mixture: torch.Tensor, sources: int, sigma: float, noise: Noise) -> torch.Tensor:
+    """The mixture itself in every source, variance-preserving, without noise or scaling.
+
+    One of the starts the paper compares with (arXiv 2512.07226); it does not depend on σ.
+    """
+    return mixture[:, None].expand(-1, sources, -1)
+
+
 def noise_augmented_mixture(mixture: torch.Tensor, sources: int, sigma: float, noise: Noise) -> torch.Tensor:
     """The paper's start, variance-preserving: `√ᾱ_149 y + √(1−ᾱ_149) n`, one draw for all sources.
 

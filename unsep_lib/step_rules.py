@@ -2,6 +2,9 @@
 
 A rule has `estimate(priors, state, sigma, mixture)` and `advance(state, estimate, sigma, sigma_next, noise)`
 and owns the convention of its state (variance-exploding or variance-preserving) [batch, source, time].
+
+The guided rules differ by one function, their guidance: (loss gradient g [batch, source, time], σ, σ_next) → what is
+subtracted from the sampled state, for each source from its own g_k of L samples.
 """
 
 from __future__ import annotations
@@ -19,10 +22,14 @@ from unsep_lib.likelihood import ReconstructionLoss
 from unsep_lib.priors import Prior
 from unsep_lib.schedule import posterior_variance, signal_power
 
-SPHERE_SCALE = 0.09  # DSG's guidance relative to the step's own noise (arXiv 2512.07226, as released)
+DPS_SCALE = 1.5  # step along the plain gradient (this and the next five: arXiv 2512.07226, as released)
+SPHERE_SCALE = 0.09  # DSG's guidance relative to the step's own noise
+CQT_SCALE, CQT_FLOOR = 0.001, 1e-6  # CQT-Diff's guidance per √sample; keeps its denominator above zero
 HYBRID_FLOOR = 0.002  # least guidance per √sample, which keeps the hybrid guided to the end
 HYBRID_SHARPNESS = 1000.0  # κ of the smooth maximum
 NORM_FLOOR = 1e-8  # added to gradient norms
+
+Guidance = Callable[[torch.Tensor, float, float], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,81 @@ class Projection:
         return mean + sigma_next * math.sqrt(1 - ratio) * noise.draw()
 
 
+def clamped_clean(prior: Prior, state: torch.Tensor, sigma: float) -> torch.Tensor:
+    """x̂_0 of one source, clamped to [−1, 1], from its variance-preserving state [batch, time] (arXiv 2512.07226)."""
+    return prior.denoise(state / math.sqrt(signal_power(sigma)), sigma).clamp(-1, 1)
+
+
+def posterior_sample(
+    state: torch.Tensor, clean: torch.Tensor, sigma: float, sigma_next: float, noise: Noise
+) -> torch.Tensor:
+    """A draw from q(x_next | x, x̂_0), variance-preserving [batch, source, time]; no noise is drawn for the last step.
+
+    Mean `√ᾱ_n β/(1−ᾱ) x̂_0 + (1−ᾱ_n)√α/(1−ᾱ) x`, variance `β̃ = β(1−ᾱ_n)/(1−ᾱ)`, α = ᾱ/ᾱ_n, β = 1 − α
+    (DDPM, arXiv 2006.11239).
+    """
+    power, power_next = signal_power(sigma), signal_power(sigma_next)
+    beta = 1 - power / power_next
+    to_clean = math.sqrt(power_next) * beta / (1 - power)
+    to_state = (1 - power_next) * math.sqrt(1 - beta) / (1 - power)
+    mean = to_clean * clean + to_state * state
+    if sigma_next == 0:
+        return mean
+    return mean + math.sqrt(posterior_variance(sigma, sigma_next)) * noise.draw()
+
+
+def loss_gradient(
+    priors: Sequence[Prior], state: torch.Tensor, sigma: float, mixture: torch.Tensor, loss: ReconstructionLoss
+) -> Estimate:
+    """x̂_0 and the gradient of the loss with respect to the variance-preserving state, through the networks.
+
+    The sources meet only in their sum, so the gradient factors: that of the loss with respect to Σ x̂_0, then one
+    vector–Jacobian product a source. One source's graph lives at a time, whatever their number; all but the last
+    source are evaluated a second time for it.
+    """
+    last = len(priors) - 1
+    with torch.no_grad():
+        clean = [clamped_clean(prior, state[:, k], sigma) for k, prior in enumerate(priors[:-1])]
+    with torch.enable_grad():
+        leaf, traced = _traced(priors[last], state[:, last], sigma)
+        clean = torch.stack([*clean, traced.detach()], dim=1)
+        total = clean.sum(dim=1).requires_grad_(True)
+        (downhill,) = torch.autograd.grad(loss(total, mixture).sum(), total)
+        gradients = [torch.autograd.grad(traced, leaf, downhill)[0]]
+        for k in reversed(range(last)):
+            leaf, traced = _traced(priors[k], state[:, k], sigma)
+            gradients.append(torch.autograd.grad(traced, leaf, downhill)[0])
+    return Estimate(clean, torch.stack(gradients[::-1], dim=1))
+
+
+def _traced(prior: Prior, state: torch.Tensor, sigma: float) -> tuple[torch.Tensor, torch.Tensor]:
+    leaf = state.detach().clone().requires_grad_(True)
+    return leaf, clamped_clean(prior, leaf, sigma)
+
+
+def _towards(gradient: torch.Tensor, length: float) -> torch.Tensor:
+    """Each source's gradient scaled to the norm √L · length."""
+    norm = torch.linalg.vector_norm(gradient, dim=-1, keepdim=True) + NORM_FLOOR
+    return math.sqrt(gradient.shape[-1]) * length * gradient / norm
+
+
+def dps_guidance(gradient: torch.Tensor, sigma: float, sigma_next: float) -> torch.Tensor:
+    """`1.5 · g_k` (DPS, arXiv 2209.14687)."""
+    return DPS_SCALE * gradient
+
+
+def dsg_guidance(gradient: torch.Tensor, sigma: float, sigma_next: float) -> torch.Tensor:
+    """`√L · 0.09·√β̃ · g_k/‖g_k‖`: a fixed share of the step's own noise (DSG, arXiv 2402.03201)."""
+    return _towards(gradient, SPHERE_SCALE * math.sqrt(posterior_variance(sigma, sigma_next)))
+
+
+def cqt_diff_guidance(gradient: torch.Tensor, sigma: float, sigma_next: float) -> torch.Tensor:
+    """`0.001·√L / (‖g_k‖·√(1−ᾱ) + 1e-6) · g_k` (CQT-Diff, arXiv 2210.15228)."""
+    norm = torch.linalg.vector_norm(gradient, dim=-1, keepdim=True)
+    scale = CQT_SCALE * math.sqrt(gradient.shape[-1])
+    return scale * gradient / (norm * math.sqrt(1 - signal_power(sigma)) + CQT_FLOOR)
+
+
 def hybrid_step_size(sigma: float, sigma_next: float) -> float:
     """`m_t = log(exp(κ·0.09√β̃_t) + exp(κ·0.002))/κ`: a smooth maximum (arXiv 2512.07226)."""
     sphere = SPHERE_SCALE * math.sqrt(posterior_variance(sigma, sigma_next))
@@ -82,37 +164,36 @@ def hybrid_step_size(sigma: float, sigma_next: float) -> float:
     return high + math.log1p(math.exp(HYBRID_SHARPNESS * (low - high))) / HYBRID_SHARPNESS
 
 
-@dataclass(frozen=True)
-class Hybrid:
-    """The paper's guided step, variance-preserving (arXiv 2512.07226).
+def hybrid_guidance(gradient: torch.Tensor, sigma: float, sigma_next: float) -> torch.Tensor:
+    """`√L · m_t · g_k/‖g_k‖`: DSG's length with a floor that keeps the last steps guided (arXiv 2512.07226)."""
+    return _towards(gradient, hybrid_step_size(sigma, sigma_next))
 
-    x̂_0 clamped to [−1, 1]; a DDPM posterior sample, then `− √L · m_t · g_k/‖g_k‖` for each source k of L samples,
-    g the gradient of the reconstruction loss with respect to x_t, through the network.
+
+@dataclass(frozen=True)
+class Guided:
+    """A DDPM posterior sample moved against the gradient of a reconstruction loss, variance-preserving.
+
+    x̂_0 clamped to [−1, 1]; `x_next = sample − guidance(g, σ, σ_next)`, g the gradient of the loss with respect to
+    x_t, through the network (arXiv 2512.07226).
     """
 
+    guidance: Guidance
     loss: ReconstructionLoss = field(default_factory=ReconstructionLoss)
-    step_size: Callable[[float, float], float] = hybrid_step_size
 
     def estimate(self, priors: Sequence[Prior], state: torch.Tensor, sigma: float, mixture: torch.Tensor) -> Estimate:
         """x̂_0 and the gradient of the loss with respect to the state."""
-        with torch.enable_grad():
-            state = state.detach().requires_grad_(True)
-            clean = denoise_all(priors, state / math.sqrt(signal_power(sigma)), sigma).clamp(-1, 1)
-            loss = self.loss(clean.sum(dim=1), mixture).sum()
-            (gradient,) = torch.autograd.grad(loss, state)
-        return Estimate(clean.detach(), gradient)
+        return loss_gradient(priors, state, sigma, mixture, self.loss)
 
     def advance(
         self, state: torch.Tensor, estimate: Estimate, sigma: float, sigma_next: float, noise: Noise
     ) -> torch.Tensor:
         """Posterior sample moved against the gradient; no noise is drawn for the last step."""
-        power, power_next = signal_power(sigma), signal_power(sigma_next)
-        beta = 1 - power / power_next
-        to_clean = math.sqrt(power_next) * beta / (1 - power)
-        to_state = (1 - power_next) * math.sqrt(1 - beta) / (1 - power)
-        sample = to_clean * estimate.clean + to_state * state
-        if sigma_next > 0:
-            sample = sample + math.sqrt(posterior_variance(sigma, sigma_next)) * noise.draw()
-        norm = torch.linalg.vector_norm(estimate.gradient, dim=-1, keepdim=True) + NORM_FLOOR
-        length = math.sqrt(state.shape[-1]) * self.step_size(sigma, sigma_next)
-        return sample - length * estimate.gradient / norm
+        sample = posterior_sample(state, estimate.clean, sigma, sigma_next, noise)
+        return sample - self.guidance(estimate.gradient, sigma, sigma_next)
+
+
+@dataclass(frozen=True)
+class Hybrid(Guided):
+    """The paper's guided step (arXiv 2512.07226): `Guided` with `hybrid_guidance`."""
+
+    guidance: Guidance = hybrid_guidance

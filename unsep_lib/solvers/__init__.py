@@ -1,6 +1,7 @@
 """Solvers: ways to sample sources that follow their priors and add up to a mixture."""
 
+from unsep_lib.solvers.grids import grid_for, paper_levels
 from unsep_lib.solvers.loop import Snapshot, reverse
 from unsep_lib.solvers.registry import DEFAULT_SOLVER, SOLVERS, Solver, solve
 
-__all__ = ["DEFAULT_SOLVER", "SOLVERS", "Snapshot", "Solver", "reverse", "solve"]
+__all__ = ["DEFAULT_SOLVER", "SOLVERS", "Snapshot", "Solver", "grid_for", "paper_levels", "reverse", "solve"]

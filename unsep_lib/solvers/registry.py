@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
-from unsep_lib.initialise import SeededNoise, from_noisy_mixture, noise_augmented_mixture
+from unsep_lib.initialise import Noise, SeededNoise, from_noisy_mixture, gaussian_noise, noise_augmented_mixture
 from unsep_lib.priors import Prior
-from unsep_lib.schedule import PAPER_STEPS, log_grid, paper_grid
+from unsep_lib.schedule import PAPER_STEPS
+from unsep_lib.solvers.grids import grid_for, paper_levels
 from unsep_lib.solvers.loop import Snapshot, reverse
-from unsep_lib.step_rules import Hybrid, Projection
+from unsep_lib.step_rules import Guided, Hybrid, Projection, StepRule, cqt_diff_guidance, dps_guidance, dsg_guidance
+from unsep_lib.undiff import Undiff
 
+Start = Callable[[torch.Tensor, int, float, Noise], torch.Tensor]
 OnStep = Callable[[Snapshot], None] | None
 Seeds = Sequence[tuple[int, ...]]
 
@@ -38,7 +42,7 @@ def projection(
 ) -> torch.Tensor:
     """One sample by Wiener-weighted projection (DDNM, arXiv 2212.00490) on log-spaced noise levels."""
     noise = SeededNoise(seeds, range(len(priors)), mixture.shape[-1], mixture.device)
-    grid = log_grid(START_SIGMA, END_SIGMA, steps)
+    grid = grid_for(priors, START_SIGMA, END_SIGMA, steps)
     return reverse(mixture, priors, grid, from_noisy_mixture, Projection(), noise, on_step)
 
 
@@ -52,12 +56,30 @@ def projection_mean(
     return sources.unflatten(0, (len(mixture), MEAN_SAMPLES)).mean(dim=1)
 
 
-def hybrid(
-    mixture: torch.Tensor, priors: Sequence[Prior], steps: int, seeds: Seeds, on_step: OnStep = None
+def on_paper_grid(
+    mixture: torch.Tensor,
+    priors: Sequence[Prior],
+    steps: int,
+    seeds: Seeds,
+    on_step: OnStep = None,
+    *,
+    rule: StepRule,
+    start: Start = noise_augmented_mixture,
 ) -> torch.Tensor:
-    """The paper's solver: hybrid guidance from the noise-augmented mixture (arXiv 2512.07226)."""
+    """A variance-preserving rule on the paper's noise levels, from the paper's start (arXiv 2512.07226).
+
+    Fewer than 200 steps respace the levels.
+    """
+    grid = paper_levels(priors, steps)
     noise = SeededNoise(seeds, range(len(priors)), mixture.shape[-1], mixture.device)
-    return reverse(mixture, priors, paper_grid(steps), noise_augmented_mixture, Hybrid(), noise, on_step)
+    return reverse(mixture, priors, grid, start, rule, noise, on_step)
+
+
+hybrid = partial(on_paper_grid, rule=Hybrid())
+dps = partial(on_paper_grid, rule=Guided(dps_guidance))
+dsg = partial(on_paper_grid, rule=Guided(dsg_guidance))
+cqt_diff = partial(on_paper_grid, rule=Guided(cqt_diff_guidance))
+undiff = partial(on_paper_grid, rule=Undiff(), start=gaussian_noise)
 
 
 SOLVERS = {
@@ -66,6 +88,10 @@ SOLVERS = {
         Solver("projection-mean", "mean of 4 short projection samples (default)", 20, projection_mean),
         Solver("projection", "one projection sample, no gradient", 40, projection),
         Solver("hybrid", "the paper's guided sampler, with gradients", PAPER_STEPS, hybrid),
+        Solver("dsg", "guidance of fixed length on the step's noise sphere, with gradients", PAPER_STEPS, dsg),
+        Solver("dps", "guidance along the plain gradient", PAPER_STEPS, dps),
+        Solver("cqt-diff", "guidance of length 0.001·√L/√(1−ᾱ), with gradients", PAPER_STEPS, cqt_diff),
+        Solver("undiff", "the paper's gradient-free baseline", PAPER_STEPS, undiff),
     )
 }
 DEFAULT_SOLVER = "projection-mean"

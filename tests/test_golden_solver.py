@@ -1,0 +1,63 @@
+import json
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from unsep_lib.epsilon_prior import EpsilonPrior
+from unsep_lib.initialise import noise_augmented_mixture
+from unsep_lib.networks.tf_attention import TfAttentionNetwork
+from unsep_lib.networks.tf_config import TfConfig
+from unsep_lib.schedule import paper_grid
+from unsep_lib.solvers import reverse
+from unsep_lib.step_rules import Hybrid
+
+GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "golden"
+STEPS = 6
+LABELS = (1, 4)
+pytestmark = pytest.mark.skipif(
+    not (GOLDEN / "solver_trace.safetensors").exists(),
+    reason=f"the recorded solver trace and its network are only in {GOLDEN}, too large to commit",
+)
+
+
+class ReplayedNoise:
+    """Recorded draws in order: the start's, then each step's; the draw the result does not use is left out."""
+
+    def __init__(self, trace):
+        self.start = trace["draw_00"]
+        self.steps = [trace[f"draw_{number:02}"].transpose(0, 1) for number in range(1, 2 * STEPS, 2)]
+
+    def shared(self):
+        return self.start
+
+    def draw(self):
+        return self.steps.pop(0)
+
+
+@pytest.fixture(scope="module")
+def trace():
+    return load_file(GOLDEN / "solver_trace.safetensors")
+
+
+@pytest.fixture(scope="module")
+def priors():
+    shape = json.loads((GOLDEN / "network_config.json").read_text())["model"]
+    config = TfConfig(shape["hidden_size"], shape["emb_dim"], shape["num_heads"], shape["num_class"])
+    network = TfAttentionNetwork(config, recompute=False)
+    network.load_state_dict(load_file(GOLDEN / "network_state.safetensors"))
+    prior = EpsilonPrior(network, labels=[str(label) for label in range(config.labels)])
+    return [prior.labelled(str(label)) for label in LABELS]
+
+
+def test_six_hybrid_steps_reproduce_the_released_programs_states(trace, priors):
+    noise, states = ReplayedNoise(trace), []
+    reverse(
+        trace["mixture"][None], priors, paper_grid()[: STEPS + 1], noise_augmented_mixture, Hybrid(), noise,
+        lambda snapshot: states.append(snapshot.state[0]),
+    )  # fmt: skip
+    errors = [(state - trace[f"x_after_{step}"]).abs().max().item() for step, state in enumerate(states)]
+    print("largest error of each state:", " ".join(f"{error:.1e}" for error in errors))
+    assert noise.steps == []
+    assert len(errors) == STEPS
+    assert max(errors) <= 1e-5

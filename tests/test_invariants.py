@@ -1,0 +1,107 @@
+"""What holds for every solver, whatever the number of sources, the length and the seed."""
+
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from unsep_lib.audio import SAMPLE_RATE
+from unsep_lib.consistency import share_equally
+from unsep_lib.initialise import SeededNoise, from_noise, from_noisy_mixture, gaussian_noise, noise_augmented_mixture
+from unsep_lib.priors import GaussianPrior
+from unsep_lib.schedule import log_grid, paper_grid
+from unsep_lib.separate import separate
+from unsep_lib.solvers import SOLVERS, reverse, solve
+from unsep_lib.step_rules import Guided, Hybrid, Projection, cqt_diff_guidance, dps_guidance, dsg_guidance
+from unsep_lib.undiff import Undiff
+
+few = settings(max_examples=10, deadline=None, derandomize=True, database=None)
+sources = st.integers(1, 5)
+lengths = st.integers(1, 2000)
+seeds = st.integers(0, 2**31 - 1)
+STEPS = 2
+RULES = {
+    "projection": (from_noisy_mixture, Projection(), log_grid(1.0, 0.01, 3)),
+    "equal shares": (from_noise, Projection(share_equally), log_grid(1.0, 0.01, 3)),
+    "hybrid": (noise_augmented_mixture, Hybrid(), paper_grid(3)),
+    "dsg": (gaussian_noise, Guided(dsg_guidance), paper_grid(3)),
+    "dps": (noise_augmented_mixture, Guided(dps_guidance), paper_grid(3)),
+    "cqt-diff": (noise_augmented_mixture, Guided(cqt_diff_guidance), paper_grid(3)),
+    "undiff": (gaussian_noise, Undiff(), paper_grid(3)),
+}
+
+
+def gaussian_priors(count, length):
+    bins = torch.linspace(0, 1, length // 2 + 1)
+    return [GaussianPrior(0.001 + 0.009 * (bins - k / count).square()) for k in range(count)]
+
+
+def mixtures(count, length, seed=0):
+    return 0.1 * torch.randn(count, length, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@few
+@given(sources, lengths, seeds)
+@example(1, 1, 0)
+@example(5, 2000, 0)
+def test_any_number_of_sources_and_any_length_work(solver, count, length, seed):
+    found = solve(mixtures(1, length), gaussian_priors(count, length), solver=solver, steps=STEPS, seeds=[seed])
+    assert found.shape == (1, count, length)
+    assert torch.isfinite(found).all()
+
+
+@pytest.mark.parametrize("solver", ["projection", "projection-mean"])
+@few
+@given(sources, lengths, seeds)
+def test_projected_sources_add_up_to_the_mixture(solver, count, length, seed):
+    mixture = mixtures(2, length)
+    found = solve(mixture, gaussian_priors(count, length), solver=solver, steps=STEPS, seeds=[seed, seed + 1])
+    torch.testing.assert_close(found.sum(dim=1), mixture, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", RULES)
+@few
+@given(st.permutations(range(3)), lengths, seeds)
+def test_permuting_sources_with_their_noise_permutes_the_result(name, order, length, seed):
+    start, rule, grid = RULES[name]
+    priors = gaussian_priors(3, length)
+
+    def run(order):
+        noise = SeededNoise([(seed,)], order, length, torch.device("cpu"))
+        return reverse(mixtures(1, length), [priors[k] for k in order], grid, start, rule, noise)
+
+    torch.testing.assert_close(run(order), run([0, 1, 2])[:, order], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@few
+@given(st.floats(1e-3, 1e3), st.integers(2, 2000), seeds)
+def test_scaling_the_mixture_scales_the_sources(solver, gain, length, seed):
+    samples, priors = mixtures(1, length)[0], gaussian_priors(2, length)
+    arguments = {"solver": solver, "steps": STEPS, "seed": seed}
+    expected = separate(samples, SAMPLE_RATE, priors, **arguments).sources
+    scaled = separate(gain * samples, SAMPLE_RATE, priors, **arguments).sources
+    torch.testing.assert_close(scaled / gain, expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@few
+@given(st.integers(16, 2000), st.lists(seeds, min_size=2, max_size=2, unique=True))
+def test_seeds_decide_everything(solver, length, two):
+    mixture, priors = mixtures(1, length), gaussian_priors(2, length)
+    first, again, other = (
+        solve(mixture, priors, solver=solver, steps=STEPS, seeds=[s]) for s in (two[0], two[0], two[1])
+    )
+    assert torch.equal(first, again)
+    assert not torch.allclose(first, other, atol=1e-4)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@few
+@given(sources, lengths, st.lists(seeds, min_size=3, max_size=3))
+def test_a_batch_equals_its_mixtures_one_at_a_time(solver, count, length, batch):
+    mixture, priors = mixtures(3, length), gaussian_priors(count, length)
+    together = solve(mixture, priors, solver=solver, steps=STEPS, seeds=batch)
+    alone = [solve(mixture[[i]], priors, solver=solver, steps=STEPS, seeds=[batch[i]]) for i in range(3)]
+    torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=0)
