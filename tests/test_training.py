@@ -6,7 +6,7 @@ from safetensors.torch import load_file
 
 from unsep_lib.checkpoints import card_of, load_prior
 from unsep_lib.clips import Clip
-from unsep_lib.priors import SIGMA_MAX, SIGMA_MIN
+from unsep_lib.priors import SIGMA_MAX, SIGMA_MIN, GaussianPrior
 from unsep_lib.training import TrainingConfig, train
 from unsep_lib.training.crops import ClipCache, CropStream
 from unsep_lib.training.objective import draw_sigma, validation_loss
@@ -72,6 +72,12 @@ def test_a_warm_start_begins_from_the_given_weights_and_counts_their_hours(clips
     for name, tensor in tensors(tmp_path / "first").items():
         torch.testing.assert_close(tensors(tmp_path / "second")[name], tensor)
     assert card_of(second)["hours"] > card_of(first)["hours"]
+
+
+def test_a_warm_start_from_another_kind_of_prior_is_refused(clips, tmp_path, monkeypatch):
+    monkeypatch.setattr("unsep_lib.training.run.load_prior", lambda name, device: GaussianPrior(torch.ones(3)))
+    with pytest.raises(ValueError, match="paper-speech: expected a prior that `unsep train` made, got GaussianPrior"):
+        train("tones", clips, tmp_path / "run", small(), warm_start="paper-speech")
 
 
 def test_another_recipe_in_the_same_folder_is_refused(clips, tmp_path):

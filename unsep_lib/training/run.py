@@ -12,6 +12,7 @@ import torch
 
 from unsep_lib.checkpoints import card_of, find_prior, load_prior, save_prior
 from unsep_lib.clips import Clip, labels_of
+from unsep_lib.priors import EdmPrior
 from unsep_lib.training.config import TrainingConfig
 from unsep_lib.training.crops import CropStream
 from unsep_lib.training.objective import denoising_loss, draw_sigma, validation_loss
@@ -88,7 +89,10 @@ def _start(
     if path.is_file():
         return TrainingState.load(path, config, device)
     if warm_start is not None:
-        return TrainingState(load_prior(warm_start, device).train().requires_grad_(True), config)
+        prior = load_prior(warm_start, device)
+        if not isinstance(prior, EdmPrior):
+            raise ValueError(f"{warm_start}: expected a prior that `unsep train` made, got {type(prior).__name__}")
+        return TrainingState(prior.train().requires_grad_(True), config)
     labels = labels_of(clips)
     stream = _stream(clips, "train", labels, config, numpy.random.default_rng(config.seed))
     return TrainingState(new_prior(stream, labels, config.seed).to(device), config)
