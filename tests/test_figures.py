@@ -7,7 +7,20 @@ import soundfile
 import torch
 from PIL import Image
 
-from unsep_lib.figures import cost, described, emerging, matrix, scores, spans_figure, spectrograms, trajectory
+from unsep_lib.figures import (
+    cost,
+    described,
+    deviations_figure,
+    emerging,
+    lines,
+    matrix,
+    posterior_figure,
+    scores,
+    spans_figure,
+    spectrograms,
+    trajectory,
+)
+from unsep_lib.ground_truth import Deviation, gaussian_example, posterior
 from unsep_lib.players import mp3, players
 from unsep_lib.solvers import Snapshot
 
@@ -72,6 +85,21 @@ def test_scores_cost_and_matrix_show_their_numbers():
     assert figure.axes[0].lines[0].get_xydata().tolist() == [[3.0, 5.0]]
     figure = matrix(torch.tensor([[0.0, 2.0], [1.0, 0.0]]), ["a", "b"], ["a", "b"], "dB")
     assert figure.axes[0].images[0].get_array().tolist() == [[0.0, 2.0], [1.0, 0.0]]
+
+
+def test_truth_figures_show_priors_posteriors_and_every_solver():
+    example = gaussian_example(length=64)
+    figure = posterior_figure(
+        [prior.power for prior in example.priors], posterior(example.priors, example.mixture).covariance
+    )
+    prior, left = (line.get_ydata() for line in figure.axes[0].lines[:2])
+    assert (left <= prior).all()
+    rows = [Deviation("a", 10, 0.5, 0.1, 0.7), Deviation("a", 40, 0.2, 0.1, 0.9), Deviation("b", 10, 0.4, 0.1, 2.0)]
+    figure = deviations_figure(rows)
+    assert figure.axes[0].get_legend_handles_labels()[1] == ["a", "b"]
+    assert figure.axes[0].lines[1].get_xydata().tolist() == [[0.9, 0.2]]
+    figure = lines({"x": [1.0, 0.1]}, "t", "step")
+    assert figure.axes[0].lines[0].get_ydata().tolist() == [1.0, 0.1]
 
 
 @pytest.mark.parametrize("rate", [16_000, 44_100, 96_000])

@@ -34,8 +34,10 @@ def test_the_series_is_there():
         "02_speech_prior",
         "03_sound_prior",
         "04_solver",
+        "05_truth",
         "06_separate",
         "07_experiments",
+        "08_facts_controls",
     ]
 
 

@@ -162,6 +162,46 @@ def cost(points: Mapping[str, tuple[float, float, float, float]], ylabel: str) -
     return figure
 
 
+def lines(series: Mapping[str, Sequence[float]], xlabel: str, ylabel: str) -> Figure:
+    """Series over their index, on a logarithmic scale; zeros leave a gap."""
+    figure = Figure(figsize=(6.5, 2.6), layout="constrained")
+    axes = figure.subplots()
+    for name, values in series.items():
+        axes.plot(values, label=name)
+    axes.set(xlabel=xlabel, ylabel=ylabel, yscale="log")
+    axes.legend()
+    return figure
+
+
+def posterior_figure(powers: Sequence[torch.Tensor], covariance: torch.Tensor) -> Figure:
+    """Prior power of each source by DFT bin, and what the posterior leaves: covariance [bin, source, source]."""
+    figure = Figure(figsize=(7, 2.6), layout="constrained")
+    axes = figure.subplots()
+    for source, power in enumerate(powers):
+        axes.semilogy(power.numpy(), color=f"C{source}", label=f"source {source + 1}: prior")
+        axes.semilogy(
+            covariance[:, source, source].numpy(), "--", color=f"C{source}", label=f"source {source + 1}: posterior"
+        )
+    axes.set(xlabel="bin of the clip's Fourier transform", ylabel="variance")
+    axes.legend(fontsize="small")
+    return figure
+
+
+def deviations_figure(rows: Sequence) -> Figure:
+    """Bias against spread of `ground_truth.Deviation` rows: a line a solver, its most steps as a large dot."""
+    figure = Figure(figsize=(6.5, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for name in dict.fromkeys(row.solver for row in rows):
+        own = sorted((row for row in rows if row.solver == name), key=lambda row: row.steps)
+        (line,) = axes.plot([row.spread for row in own], [row.bias for row in own], ".-", label=name)
+        axes.plot(own[-1].spread, own[-1].bias, "o", color=line.get_color())
+    axes.axhline(rows[0].bias_floor, color="grey", lw=0.8, ls=":")
+    axes.axvline(1.0, color="grey", lw=0.8, ls=":")
+    axes.set(xlabel="spread relative to the posterior's", ylabel="bias")
+    axes.legend(fontsize="small")
+    return figure
+
+
 def scores(table: Mapping[str, Mapping[str, tuple[float, float, float]]], ylabel: str) -> Figure:
     """Means with intervals: table[group][series] = (mean, low, high)."""
     series = list(dict.fromkeys(name for row in table.values() for name in row))

@@ -17,9 +17,9 @@ class Profile:
     """Sizes of the notebooks' work.
 
     train_minutes: of a notebook's own prior; mixtures_per_task and seeds: of the experiments; solver_steps: of the
-    guided solver; projection_steps: of the default solver; sample_steps: of a single sample; speech_prior,
-    sound_prior: names or files; device: where to compute; speech_data, sound_data: manifests to train on, empty for
-    the embedded clips.
+    guided solver; projection_steps: of the default solver; sample_steps: of a single sample; truth_seeds: samples
+    whose moments are compared with a Gaussian posterior's; speech_prior, sound_prior: names or files; device: where to
+    compute; speech_data, sound_data: manifests to train on, empty for the embedded clips.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Profile:
     solver_steps: int
     projection_steps: int
     sample_steps: int
+    truth_seeds: int
     speech_prior: str
     sound_prior: str
     device: str

@@ -20,7 +20,7 @@ Start = Callable[[torch.Tensor, int, float, Noise], torch.Tensor]
 OnStep = Callable[[Snapshot], None] | None
 Seeds = Sequence[tuple[int, ...]]
 
-START_SIGMA, END_SIGMA = 1.5, 0.005  # log-σ grid of the projection
+START_SIGMA, END_SIGMA = 0.7, 0.005  # log-σ grid of the projection; 1.5 scores 1.8 dB less
 MEAN_SAMPLES = 4  # short runs whose mean estimates the posterior mean, which SI-SDR rewards
 
 
