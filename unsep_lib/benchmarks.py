@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import statistics
-import sys
 import time
 import zlib
 from collections.abc import Callable
@@ -16,13 +14,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from unsep_lib.audio import SAMPLE_RATE
 from unsep_lib.likelihood import ReconstructionLoss
+from unsep_lib.memory import peak_memory_mb
 from unsep_lib.networks.tf_attention import TfAttentionNetwork
 from unsep_lib.networks.tf_config import TfConfig
 from unsep_lib.networks.tf_reference import TfReferenceNetwork
 from unsep_lib.schedule import paper_signal_power
 
-SAMPLE_RATE = 16_000  # Hz, of the paper
 STEP, NETWORK_TIME = 100, 500  # a step in the middle of the paper's 200, and floor(100 · 1000/200)
 WARM_UP = 2_040  # samples of the run that is not timed: libraries load and choose their kernels
 BIAS_SCALE = 0.1  # of the formula's weights
@@ -102,12 +101,7 @@ def measure(side: str, workload: Workload) -> Measurement:
     began = time.perf_counter()
     epsilon, gradient = guided_step(network, state, mixture)
     seconds = time.perf_counter() - began
-    return Measurement(seconds, _peak_mb(), (epsilon.numpy(), gradient.numpy()))
-
-
-def _peak_mb() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+    return Measurement(seconds, peak_memory_mb(), (epsilon.numpy(), gradient.numpy()))
 
 
 def _send(side: str, workload: Workload, pipe: Connection) -> None:

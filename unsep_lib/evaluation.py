@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -11,6 +9,7 @@ from dataclasses import asdict, dataclass
 import torch
 
 from unsep_lib.baselines import oracle_ratio_mask
+from unsep_lib.memory import peak_memory_mb
 from unsep_lib.metrics import Statistic, best_order, si_sdr, statistic
 from unsep_lib.mixtures import Mixture
 
@@ -96,9 +95,3 @@ def evaluate(
 def oracle(mixture: Mixture) -> torch.Tensor:
     """The oracle ratio mask as a method."""
     return oracle_ratio_mask(mixture.mixture, mixture.sources)
-
-
-def peak_memory_mb() -> float:
-    """The process's largest resident memory so far, in MB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
