@@ -45,6 +45,7 @@ ARROWS = {
     "baselines": "priors",
     "evaluation": "baselines memory metrics mixtures separate",
     "figures": "audio",
+    "widgets": "figures",
     "players": "audio",
     "report": "audio figures files players versions",
     "notebook": "audio clips embedded files profiles versions",

@@ -1,114 +1,12 @@
-"""Figures of audio, training, separation and scores."""
+"""Charts of training, scores and ground truth."""
 
 from __future__ import annotations
 
-import base64
-import html
-import io
 from collections.abc import Mapping, Sequence
 
 import numpy
 import torch
-from IPython.display import HTML
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-
-from unsep_lib.audio import SAMPLE_RATE
-
-DYNAMIC_RANGE = 70.0  # dB below the loudest bin that a spectrogram shows
-N_FFT, HOP = 512, 128  # samples
-COLOUR_MAP = "magma"
-WEBP_QUALITY = 80  # of 100; text stays crisp
-
-
-def described(figure: Figure, alt: str, dpi: int = 72) -> HTML:
-    """The figure as an image with alternative text; WebP, for a spectrogram as PNG takes five times the room."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="webp", dpi=dpi, bbox_inches="tight", pil_kwargs={"quality": WEBP_QUALITY})
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return HTML(f'<img alt="{html.escape(alt)}" src="data:image/webp;base64,{data}">')
-
-
-def _levels(samples: torch.Tensor) -> numpy.ndarray:
-    window = torch.hann_window(N_FFT)
-    padded = torch.nn.functional.pad(samples.detach().cpu().float(), (0, max(0, N_FFT - samples.shape[-1])))
-    magnitude = torch.stft(padded, N_FFT, HOP, window=window, return_complex=True).abs()
-    return (20 * torch.log10(magnitude + 1e-6)).numpy()
-
-
-def _draw_levels(axes: Axes, levels: numpy.ndarray, top: float, seconds: float, title: str):
-    axes.set_title(title)
-    axes.set_xlabel("time (s)")
-    return axes.imshow(
-        levels, origin="lower", aspect="auto", cmap=COLOUR_MAP, vmin=top - DYNAMIC_RANGE, vmax=top,
-        extent=(0, seconds, 0, SAMPLE_RATE / 2000),
-    )  # fmt: skip
-
-
-def spectrograms(tracks: Mapping[str, torch.Tensor], columns: int = 4) -> Figure:
-    """Spectrograms of tracks [time] at 16 kHz, side by side on one decibel scale."""
-    rows = -(-len(tracks) // columns)
-    columns = min(columns, len(tracks))
-    figure = Figure(figsize=(3.1 * columns + 0.8, 2.4 * rows), layout="constrained")
-    grid = list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
-    levels = {title: _levels(samples) for title, samples in tracks.items()}
-    top = max(level.max() for level in levels.values())
-    for axes, (title, level) in zip(grid, levels.items(), strict=False):
-        image = _draw_levels(axes, level, top, tracks[title].shape[-1] / SAMPLE_RATE, title)
-    for axes in grid[len(tracks) :]:
-        axes.set_axis_off()
-    figure.axes[0].set_ylabel("frequency (kHz)")
-    figure.colorbar(image, ax=figure.axes, label="level (dB)", shrink=0.8)
-    return figure
-
-
-def spans_figure(samples: torch.Tensor, spans: Sequence[tuple[float, float]]) -> Figure:
-    """Waveform [time] at 16 kHz with its active spans (seconds) shaded."""
-    figure = Figure(figsize=(8, 1.8), layout="constrained")
-    axes = figure.subplots()
-    axes.plot(numpy.arange(len(samples)) / SAMPLE_RATE, samples.numpy(), lw=0.4)
-    for start, stop in spans:
-        axes.axvspan(start, stop, alpha=0.25, color="C1", lw=0)
-    axes.set(xlabel="time (s)", ylabel="amplitude", title="active spans")
-    return figure
-
-
-def emerging(snapshots: Sequence, names: Sequence[str], columns: int = 5) -> Figure:
-    """Noisy states and clean estimates of one separation at a few steps: a row each of both for every source."""
-    chosen = [snapshots[index] for index in numpy.linspace(0, len(snapshots) - 1, columns).round().astype(int)]
-    figure = Figure(figsize=(2.2 * columns + 0.8, 3.4 * len(names)), layout="constrained")
-    grid = figure.subplots(2 * len(names), columns, squeeze=False, sharex=True, sharey=True)
-    top = max(_levels(source).max() for source in snapshots[-1].clean[0])
-    for column, snapshot in enumerate(chosen):
-        for source, name in enumerate(names):
-            for row, (kind, tensor) in enumerate({"state": snapshot.state, "estimate": snapshot.clean}.items()):
-                axes = grid[2 * source + row, column]
-                seconds = tensor.shape[-1] / SAMPLE_RATE
-                _draw_levels(
-                    axes, _levels(tensor[0, source]), top, seconds, f"{name}\n{kind}, σ = {snapshot.sigma:.3f}"
-                )
-                axes.label_outer()
-    return figure
-
-
-def trajectory(snapshots: Sequence) -> Figure:
-    """Residual level, noise level and guidance norms over the steps of one separation (first mixture of a batch)."""
-    guided = snapshots[0].guidance is not None
-    figure = Figure(figsize=(9 if guided else 6.5, 2.6), layout="constrained")
-    panels = figure.subplots(1, 3 if guided else 2)
-    steps = [snapshot.step for snapshot in snapshots]
-    residual = [20 * numpy.log10(snapshot.residual[0].square().mean().sqrt().item() + 1e-9) for snapshot in snapshots]
-    panels[0].plot(steps, residual)
-    panels[0].set(title="residual", xlabel="step", ylabel="level (dBFS)")
-    panels[1].semilogy(steps, [snapshot.sigma for snapshot in snapshots])
-    panels[1].set(title="noise level", xlabel="step", ylabel="σ")
-    if guided:
-        for source in range(snapshots[0].guidance.shape[1]):
-            norms = [snapshot.guidance[0, source].item() for snapshot in snapshots]
-            panels[2].semilogy(steps, norms, label=f"source {source + 1}")
-        panels[2].set(title="guidance ‖g‖", xlabel="step")
-        panels[2].legend()
-    return figure
 
 
 def training_curve(curves: Mapping[str, Sequence[Mapping[str, object]]]) -> Figure:

@@ -1,0 +1,80 @@
+"""Pictures of one separation: what a solver's callback saw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy
+from matplotlib.figure import Figure
+
+from unsep_lib.audio import SAMPLE_RATE
+from unsep_lib.figures.sound import decibels, draw_spectrogram
+
+
+def emerging(snapshots: Sequence, names: Sequence[str], columns: int = 5) -> Figure:
+    """Noisy states and clean estimates of one separation at a few steps: a row each of both for every source."""
+    chosen = [snapshots[index] for index in numpy.linspace(0, len(snapshots) - 1, columns).round().astype(int)]
+    figure = Figure(figsize=(2.2 * columns + 0.8, 3.4 * len(names)), layout="constrained")
+    grid = figure.subplots(2 * len(names), columns, squeeze=False, sharex=True, sharey=True)
+    top = max(decibels(source).max() for source in snapshots[-1].clean[0])
+    for column, snapshot in enumerate(chosen):
+        for source, name in enumerate(names):
+            for row, (kind, tensor) in enumerate({"state": snapshot.state, "estimate": snapshot.clean}.items()):
+                axes = grid[2 * source + row, column]
+                seconds = tensor.shape[-1] / SAMPLE_RATE
+                draw_spectrogram(
+                    axes, decibels(tensor[0, source]), top, seconds, f"{name}\n{kind}, σ = {snapshot.sigma:.3f}"
+                )
+                axes.label_outer()
+    return figure
+
+
+def trajectory(snapshots: Sequence) -> Figure:
+    """Residual level, noise level and guidance norms over the steps of one separation (first mixture of a batch)."""
+    guided = snapshots[0].guidance is not None
+    figure = Figure(figsize=(9 if guided else 6.5, 2.6), layout="constrained")
+    panels = figure.subplots(1, 3 if guided else 2)
+    steps = [snapshot.step for snapshot in snapshots]
+    residual = [20 * numpy.log10(snapshot.residual[0].square().mean().sqrt().item() + 1e-9) for snapshot in snapshots]
+    panels[0].plot(steps, residual)
+    panels[0].set(title="residual", xlabel="step", ylabel="level (dBFS)")
+    panels[1].semilogy(steps, [snapshot.sigma for snapshot in snapshots])
+    panels[1].set(title="noise level", xlabel="step", ylabel="σ")
+    if guided:
+        for source in range(snapshots[0].guidance.shape[1]):
+            norms = [snapshot.guidance[0, source].item() for snapshot in snapshots]
+            panels[2].semilogy(steps, norms, label=f"source {source + 1}")
+        panels[2].set(title="guidance ‖g‖", xlabel="step")
+        panels[2].legend()
+    return figure
+
+
+def moment(snapshots: Sequence, names: Sequence[str], index: int) -> Figure:
+    """One step of a separation: state and clean estimate of every source, and the residual at it and over all steps."""
+    snapshot, top = snapshots[index], max(decibels(source).max() for source in snapshots[-1].clean[0])
+    figure = Figure(figsize=(3.0 * (len(names) + 1), 4.4), layout="constrained")
+    grid = figure.subplots(2, len(names) + 1, squeeze=False)
+    seconds = snapshot.state.shape[-1] / SAMPLE_RATE
+    for source, name in enumerate(names):
+        draw_spectrogram(grid[0, source], decibels(snapshot.state[0, source]), top, seconds, f"{name}: state")
+        draw_spectrogram(grid[1, source], decibels(snapshot.clean[0, source]), top, seconds, f"{name}: estimate")
+    draw_spectrogram(grid[0, -1], decibels(snapshot.residual[0]), top, seconds, "mixture − Σ estimates")
+    curve = grid[1, -1]
+    curve.plot([other.step for other in snapshots], [other.residual[0].norm().item() for other in snapshots])
+    curve.axvline(snapshot.step, color="C1")
+    curve.set(
+        title=f"step {snapshot.step}, σ = {snapshot.sigma:.3f}", xlabel="step", ylabel="residual ‖r‖", yscale="log"
+    )
+    return figure
+
+
+def step_lengths(lengths: Mapping[str, Sequence[float]]) -> Figure:
+    """How far each rule moves a source per √sample, for t = T − 1 … 0."""
+    figure = Figure(figsize=(6.5, 3.0), layout="constrained")
+    axes = figure.subplots()
+    for name, values in lengths.items():
+        axes.plot(numpy.arange(len(values))[::-1], values, label=name)
+    axes.invert_xaxis()
+    axes.set(xlabel="t", ylabel="length of the guidance per √sample", yscale="log")
+    axes.legend(fontsize="small")
+    return figure
