@@ -10,9 +10,11 @@ from __future__ import annotations
 import argparse
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from unsep_lib.clips import Clip, read_manifest
+from unsep_lib.audio import read_audio
+from unsep_lib.clips import Clip, active_spans, read_manifest
 from unsep_lib.mixtures import draw_mixtures, speaker_of, write_mixture
 
 SEED = 2512_07226  # the paper's arXiv number
@@ -54,6 +56,12 @@ def _grouped(clips: Sequence[Clip], key: Callable[[Clip], str]) -> dict[str, lis
     return dict(sorted(groups.items()))
 
 
+def own_rate_spans(clip: Clip) -> Clip:
+    """A clip with its active spans measured at the file's own rate, as the yardsticks were first drawn."""
+    audio = read_audio(clip.file)
+    return replace(clip, spans=active_spans(audio.samples.mean(dim=0), audio.sample_rate))
+
+
 def main() -> None:
     """Write both folders."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -63,7 +71,8 @@ def main() -> None:
     arguments = parser.parse_args()
     sets = split_yardsticks(read_manifest(arguments.speech), read_manifest(arguments.sounds))
     for name, (speech, sounds) in sets.items():
-        for mixture in draw_mixtures("1speech-1sound", speech, sounds, len(sounds), SEED):
+        clips = [own_rate_spans(clip) for clip in speech], [own_rate_spans(clip) for clip in sounds]
+        for mixture in draw_mixtures("1speech-1sound", *clips, len(sounds), SEED):
             write_mixture(arguments.out / name / mixture.name, mixture)
         print(f"{arguments.out / name}: {len(sounds)} mixtures")
 

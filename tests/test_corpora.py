@@ -41,17 +41,38 @@ def test_vctk_layout_takes_the_first_microphone_and_a_hundred_speakers_to_train(
     assert len(prepared.clips) == 102
 
 
-def test_fsdkaggle2018_layout(tmp_path):
-    tone(tmp_path / "FSDKaggle2018.audio_train/a.wav", rate=44_100)
-    tone(tmp_path / "FSDKaggle2018.audio_test/b.wav", rate=44_100)
-    meta = tmp_path / "FSDKaggle2018.meta"
+def fsdkaggle2018(
+    root, train="fname,label,manually_verified,freesound_id,license\na.wav,Cello,1,7,CC0\nc.wav,Gong,0,8,CC0\n"
+):
+    for name in ("audio_train/a", "audio_train/c", "audio_test/b"):
+        tone(root / f"FSDKaggle2018.{name}.wav", rate=44_100)
+    meta = root / "FSDKaggle2018.meta"
     meta.mkdir()
-    (meta / "train_post_competition.csv").write_text("fname,label,manually_verified\na.wav,Cello,1\n")
+    (meta / "train_post_competition.csv").write_text(train)
     (meta / "test_post_competition_scoring_clips.csv").write_text("fname,label,usage\nb.wav,Gong,Public\n")
-    assert rows(prepare(tmp_path, workers=1), tmp_path) == {
+    return root
+
+
+def test_fsdkaggle2018_layout_keeps_which_labels_a_person_checked(tmp_path):
+    prepared = prepare(fsdkaggle2018(tmp_path), workers=1)
+    assert rows(prepared, tmp_path) == {
         "FSDKaggle2018.audio_train/a.wav": ("Cello", "train"),
+        "FSDKaggle2018.audio_train/c.wav": ("Gong", "train"),
         "FSDKaggle2018.audio_test/b.wav": ("Gong", "test"),
     }
+    assert [(Path(clip.file).stem, clip.verified) for clip in prepared.clips] == [
+        ("a", True),
+        ("c", False),
+        ("b", None),
+    ]
+
+
+@pytest.mark.parametrize("table", ["", "name,class\na.wav,Cello\n"], ids=["empty", "other columns"])
+def test_a_strange_table_is_refused(table, tmp_path):
+    with pytest.raises(
+        ValueError, match=r"train_post_competition.csv: expected a table with the columns fname and label"
+    ):
+        prepare(fsdkaggle2018(tmp_path, table), workers=1)
 
 
 def test_own_folders_label_by_folder_and_split_by_top_folder(tmp_path):
@@ -72,6 +93,29 @@ def test_spans_and_lengths_describe_the_audio(tmp_path):
     assert (clip.frames, clip.sample_rate) == (3 * RATE, RATE)
     ((start, stop),) = clip.spans
     assert (start, stop) == (pytest.approx(1.0, abs=0.05), pytest.approx(2.0, abs=0.05))
+
+
+@pytest.mark.parametrize(("mean_square", "active"), [(7e-8, False), (2e-7, True)])
+@pytest.mark.parametrize("rate", [16_000, 44_100, 48_000])
+def test_what_counts_as_sound_does_not_depend_on_the_files_rate(rate, mean_square, active, tmp_path):
+    hum = numpy.sqrt(2 * mean_square) * numpy.sin(2 * numpy.pi * 440 * numpy.arange(rate) / rate)
+    soundfile.write(tmp_path / "a.wav", hum, rate, subtype="FLOAT")
+    (clip,) = prepare(tmp_path, workers=1).clips
+    assert bool(clip.spans) == active
+    assert clip.level == pytest.approx(10 * numpy.log10(mean_square), abs=0.01)
+
+
+def test_levels_peaks_and_clipping_are_those_of_the_file(tmp_path):
+    quiet, loud = 0.1 * numpy.sin(numpy.arange(RATE) * 0.3), 2.0 * numpy.sin(numpy.arange(RATE) * 0.1)
+    soundfile.write(tmp_path / "a.wav", quiet, RATE)
+    soundfile.write(tmp_path / "b.wav", numpy.stack([quiet, loud], axis=1), RATE)
+    clean, clipped = prepare(tmp_path, workers=1).clips
+    assert (clean.clipped, clean.peak) == (0, pytest.approx(0.1, abs=1e-4))
+    assert clean.level == pytest.approx(-20 - 10 * numpy.log10(2), abs=0.01)
+    samples = soundfile.read(tmp_path / "b.wav", dtype="int16")[0][:, 1]
+    flags = "".join("x" if abs(int(sample)) >= 32_767 else " " for sample in samples)
+    assert clipped.clipped == max(map(len, flags.split())) > 10
+    assert clipped.peak >= 32_767 / 32_768
 
 
 def test_bad_files_are_skipped_counted_and_named(tmp_path, capsys):
@@ -109,6 +153,9 @@ def test_real_pieces_of_the_corpora():
     fsd = prepare(SHARED / "FSDKaggle2018")
     assert len(fsd.clips) == 300 and not fsd.skipped
     assert len({clip.label for clip in fsd.clips}) == 10
+    assert {clip.verified for clip in fsd.clips} == {None}
+    assert max(clip.level for clip in fsd.clips) < 0 and {clip.sample_rate for clip in fsd.clips} == {44_100}
+    assert not prepare(SHARED / "FSDKaggle2018", before=fsd).read
     libri = prepare(SHARED / "LibriSpeech")
     assert {clip.corpus for clip in libri.clips} == {"LibriSpeech"}
     assert len({Path(clip.file).parts[-3] for clip in libri.clips if clip.split == "test"}) == 10

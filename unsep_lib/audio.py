@@ -59,6 +59,7 @@ def read_mono(path: Path | str, sample_rate: int = SAMPLE_RATE) -> torch.Tensor:
 def write_audio(path: Path | str, samples: torch.Tensor, sample_rate: int, subtype: str | None = None) -> None:
     """Write `[time]` or `[channel, time]` samples atomically; the format follows the file's suffix.
 
+    Samples of type int16 are written as they are.
     subtype: libsndfile's name (`PCM_16`, `FLOAT` …); without it FLOAT for WAV, libsndfile's default otherwise.
 
     Raises:
@@ -70,11 +71,17 @@ def write_audio(path: Path | str, samples: torch.Tensor, sample_rate: int, subty
     if subtype is None and path.suffix.lower() == ".wav":
         subtype = "FLOAT"
     with atomic_path(path) as temporary:
-        data = samples.detach().cpu().to(torch.float32).t().numpy()
+        data = samples.detach().cpu().to(torch.int16 if samples.dtype == torch.int16 else torch.float32).t().numpy()
         try:
             soundfile.write(temporary, data, sample_rate, subtype=subtype)
         except (soundfile.LibsndfileError, TypeError) as error:
             raise ValueError(f"cannot write {path}: {error}") from error
+
+
+def to_int16(samples: torch.Tensor) -> torch.Tensor:
+    """`samples` as 16-bit integers: 32768·x, rounded, what exceeds the range clipped."""
+    limits = torch.iinfo(torch.int16)
+    return (samples * -float(limits.min)).round().clamp(limits.min, limits.max).to(torch.int16)
 
 
 def resample(samples: torch.Tensor, rate_from: int, rate_to: int) -> torch.Tensor:

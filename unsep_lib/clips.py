@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ SPAN_WINDOW = 0.050  # seconds; active spans are runs of windows … (arXiv 2512
 SPAN_HOP = 0.025  # seconds
 SPAN_ENERGY = 1e-4  # … whose summed energy exceeds this
 MANIFEST_FIELDS = ("corpus", "file", "sha256", "label", "split", "sample_rate", "frames", "spans")
+MEASURED_FIELDS = ("verified", "level", "peak", "clipped", "size", "modified")  # a manifest may lack these
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,9 @@ class Clip:
     """One recording of one source.
 
     file: absolute path; label: class name, "" if none; split: "train" or "test"; frames: samples at
-    `sample_rate` Hz; spans: active spans (start, stop) in seconds.
+    `sample_rate` Hz; spans: active spans (start, stop) in seconds. Where known: verified: whether a person checked the
+    label; level: RMS in dBFS; peak: largest magnitude of a sample; clipped: longest run of samples at full scale; size
+    and modified: of the file, in bytes and in nanoseconds since 1970.
     """
 
     corpus: str
@@ -36,6 +39,12 @@ class Clip:
     sample_rate: int
     frames: int
     spans: tuple[tuple[float, float], ...]
+    verified: bool | None = None
+    level: float | None = None
+    peak: float | None = None
+    clipped: int | None = None
+    size: int | None = None
+    modified: int | None = None
 
     @property
     def seconds(self) -> float:
@@ -76,12 +85,21 @@ def draw_start(clip: Clip, seconds: float, generator: numpy.random.Generator) ->
     return float(numpy.clip(generator.uniform(low, high), 0.0, latest))
 
 
-def read_crop(clip: Clip, start: float, seconds: float, sample_rate: int = SAMPLE_RATE) -> torch.Tensor:
-    """Mono samples `[time]` of a crop at `sample_rate` Hz, zero-padded at the end to `seconds`."""
+def speaker_of(clip: Clip) -> str:
+    """Who speaks in a clip: LibriSpeech and VCTK name the speaker's folder, other corpora are one voice each."""
+    if clip.corpus == "LibriSpeech":
+        return Path(clip.file).parent.parent.name
+    return Path(clip.file).parent.name if clip.corpus == "VCTK" else clip.corpus
+
+
+def read_crop(
+    clip: Clip, start: float, seconds: float, sample_rate: int = SAMPLE_RATE, dtype: torch.dtype = torch.float32
+) -> torch.Tensor:
+    """Mono samples `[time]` of a crop at `sample_rate` Hz, zero-padded at the end to `seconds`, computed in `dtype`."""
     first = round(start * clip.sample_rate)
     count = round(seconds * clip.sample_rate)
     audio: Audio = read_audio(clip.file, first, min(first + count, clip.frames))
-    samples = resample(audio.samples.mean(dim=0), audio.sample_rate, sample_rate)
+    samples = resample(audio.samples.to(dtype).mean(dim=0), audio.sample_rate, sample_rate)
     length = round(seconds * sample_rate)
     return torch.nn.functional.pad(samples[:length], (0, max(0, length - len(samples))))
 
@@ -89,13 +107,19 @@ def read_crop(clip: Clip, start: float, seconds: float, sample_rate: int = SAMPL
 def write_manifest(path: Path | str, clips: Iterable[Clip]) -> None:
     """Write one JSON line a clip, atomically; files below the manifest's folder are stored relative to it."""
     folder = Path(path).resolve().parent
-    lines = []
-    for clip in clips:
-        row = asdict(clip)
-        file = Path(clip.file).resolve()
-        row["file"] = os.fspath(file.relative_to(folder) if file.is_relative_to(folder) else file)
-        lines.append(json.dumps(row, ensure_ascii=False) + "\n")
-    write_text(path, "".join(lines))
+    rows = [{name: value for name, value in asdict(clip).items() if value is not None} for clip in clips]
+    write_lines(path, [row | {"file": stored_name(row["file"], folder)} for row in rows])
+
+
+def stored_name(file: Path | str, folder: Path) -> str:
+    """How a list in `folder` names a file: relative to the folder where the file is below it."""
+    file = Path(file).resolve()
+    return os.fspath(file.relative_to(folder) if file.is_relative_to(folder) else file)
+
+
+def write_lines(path: Path | str, rows: Iterable[Mapping[str, object]]) -> None:
+    """Write each row as a line of JSON, atomically."""
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def read_manifest(path: Path | str) -> list[Clip]:
@@ -119,7 +143,7 @@ def _parse_line(path: Path, folder: Path, number: int, line: str) -> Clip:
         if missing:
             raise ValueError(f"expected the fields {', '.join(MANIFEST_FIELDS)}, missing {', '.join(missing)}")
         spans = tuple((float(start), float(stop)) for start, stop in row["spans"])
-        fields = {name: row[name] for name in MANIFEST_FIELDS}
+        fields = {name: row[name] for name in (*MANIFEST_FIELDS, *MEASURED_FIELDS) if name in row}
         return Clip(**(fields | {"file": os.fspath(folder / row["file"]), "spans": spans}))
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}, line {number}: not a clip ({error})") from error

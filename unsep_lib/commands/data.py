@@ -1,16 +1,36 @@
-"""`unsep data`: corpora and own folders of audio as manifests of clips."""
+"""`unsep data`: corpora fetched, prepared as manifests of clips, and mixed."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add the subcommand's options."""
-    parser = subparsers.add_parser("data", help="prepare clips to train on")
+    parser = subparsers.add_parser("data", help="fetch corpora, prepare clips to train on, draw mixtures to test on")
     actions = parser.add_subparsers(required=True, metavar="ACTION")
+    _add_fetch(actions)
+    _add_prepare(actions)
+    _add_mix(actions)
+
+
+def _add_fetch(actions: argparse._SubParsersAction) -> None:
+    action = actions.add_parser("fetch", help="download a corpus from its publisher, check it and unpack it")
+    action.add_argument(
+        "corpus", metavar="CORPUS", help="vctk, fsdkaggle2018, librispeech-train-clean-100 or librispeech-test-other"
+    )
+    action.add_argument("--root", required=True, type=Path, metavar="DIR", help="folder of your corpora")
+    action.add_argument(
+        "--trust", action="store_true", help="compare with no known hash; record what arrives, and expect it ever after"
+    )
+    action.set_defaults(run=run_fetch)
+
+
+def _add_prepare(actions: argparse._SubParsersAction) -> None:
     action = actions.add_parser("prepare", help="turn a corpus or a folder of audio into a manifest")
     action.add_argument("root", type=Path, metavar="ROOT")
     action.add_argument("--out", required=True, type=Path, metavar="MANIFEST")
@@ -19,23 +39,71 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     action.add_argument("--label", help="label of every clip (default: the layout's, or the file's folder)")
     action.add_argument("--split", choices=("train", "test"), help="split of every clip (default: the layout's)")
+    action.add_argument("--page", type=Path, metavar="DIR", help="write a page of statistics and players there")
+    action.add_argument("--fresh", action="store_true", help="read every file again, unchanged ones too")
     action.add_argument("--workers", type=int, help="processes (default: one a core)")
-    action.set_defaults(run=run)
+    action.set_defaults(run=run_prepare)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Prepare a corpus and say what was skipped."""
+def _add_mix(actions: argparse._SubParsersAction) -> None:
+    action = actions.add_parser("mix", help="draw mixtures with references from manifests, the same on every machine")
+    action.add_argument("--task", required=True, help="1speech-1sound, 1speech-2sounds, 2sounds, 3sounds or 2speakers")
+    action.add_argument("--count", required=True, type=int)
+    action.add_argument("--seed", type=int, default=0)
+    action.add_argument("--speech", nargs="+", default=[], type=Path, metavar="MANIFEST", help="clips without labels")
+    action.add_argument("--sounds", nargs="+", default=[], type=Path, metavar="MANIFEST", help="clips with labels")
+    action.add_argument("--split", choices=("train", "test"), default="test", help="split of the clips (default: test)")
+    action.add_argument("--out", required=True, type=Path, metavar="DIR")
+    action.add_argument("--workers", type=int, help="processes (default: one a core)")
+    action.set_defaults(run=run_mix)
+
+
+@contextlib.contextmanager
+def progress_bar(unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on a terminal, as a function of how many are done and how many there are."""
     from tqdm import tqdm
 
-    from unsep_lib.clips import labels_of, write_manifest
-    from unsep_lib.corpora import prepare
-
-    with tqdm(desc="clips", unit=" files", disable=None) as bar:
+    with tqdm(unit=f" {unit}", disable=None) as bar:
 
         def show(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
+        yield show
+
+
+def run_fetch(arguments: argparse.Namespace) -> int:
+    """Fetch a corpus and say what its hashes were compared with."""
+    from tqdm import tqdm
+
+    from unsep_lib.checkpoints import home
+    from unsep_lib.fetch import CORPORA, fetch
+
+    if arguments.corpus not in CORPORA:
+        raise ValueError(f"unknown corpus {arguments.corpus!r}: known are {', '.join(CORPORA)}")
+    corpus = CORPORA[arguments.corpus]
+    print(f"{arguments.corpus}: {corpus.terms}")
+    with tqdm(unit="B", unit_scale=True, disable=None) as bar:
+
+        def show(archive: str, arrived: int, total: int | None) -> None:
+            bar.total = total
+            bar.set_description_str(archive, refresh=False)
+            bar.update(arrived - bar.n)
+
+        records = home() / "downloads.json"
+        for sentence in fetch(corpus, arguments.root, records, trust=arguments.trust, on_bytes=show):
+            bar.write(sentence)
+            bar.reset()
+    print(f"next: unsep data prepare {arguments.root / corpus.folder} --out {arguments.corpus}.jsonl")
+    return 0
+
+
+def run_prepare(arguments: argparse.Namespace) -> int:
+    """Prepare a corpus, and say what it holds and what was skipped."""
+    from unsep_lib.corpora import departures, prepare, read_prepared, write_prepared
+
+    before = None if arguments.fresh else read_prepared(arguments.out)
+    with progress_bar("files") as show:
         prepared = prepare(
             arguments.root,
             arguments.corpus,
@@ -43,14 +111,49 @@ def run(arguments: argparse.Namespace) -> int:
             split=arguments.split,
             workers=arguments.workers,
             on_file=show,
+            before=before,
         )
-    for _, reason in prepared.skipped:
-        print(f"skipped: {reason}", file=sys.stderr)
+    for one in prepared.skipped:
+        print(f"skipped: {one.reason}", file=sys.stderr)
     if not prepared.clips:
         raise ValueError(f"{arguments.root}: none of {len(prepared.skipped)} files could be used")
-    write_manifest(arguments.out, prepared.clips)
+    for sentence in departures(prepared.clips):
+        print(f"note: {sentence}", file=sys.stderr)
+    changed = write_prepared(arguments.out, prepared)
+    _say(arguments.out, prepared, changed)
+    if arguments.page:
+        from unsep_lib.corpora.page import write_page
+
+        print(write_page(arguments.page, prepared.clips[0].corpus, arguments.root, prepared))
+    return 0
+
+
+def _say(manifest: Path, prepared, changed: bool) -> None:
+    from unsep_lib.clips import labels_of
+    from unsep_lib.corpora import summarise
+
+    for part in summarise(prepared.clips):
+        checked = "" if part.verified is None else f", {part.verified} labels checked by a person"
+        print(f"{part.split}: {part.clips} clips, {part.hours:.2f} hours, {part.classes} classes, "
+              f"{part.speakers} speakers, {part.clipped} clipped{checked}")  # fmt: skip
     minutes = sum(clip.seconds for clip in prepared.clips) / 60
-    labels = len(labels_of(prepared.clips))
-    print(f"{arguments.out}: {len(prepared.clips)} clips, {minutes:.1f} minutes, {labels} labels; "
-          f"{len(prepared.skipped)} files skipped")  # fmt: skip
+    print(f"{manifest}{'' if changed else ' (unchanged)'}: {len(prepared.clips)} clips, {minutes:.1f} minutes, "
+          f"{len(labels_of(prepared.clips))} labels; {len(prepared.skipped)} files skipped, "
+          f"{prepared.read} files read")  # fmt: skip
+
+
+def run_mix(arguments: argparse.Namespace) -> int:
+    """Write a set of mixtures and print its checksum."""
+    from unsep_lib.clips import read_manifest
+    from unsep_lib.mixtures import MixtureSet, write_set
+
+    def clips_of(manifests: list[Path]) -> list:
+        return [clip for path in manifests for clip in read_manifest(path) if clip.split == arguments.split]
+
+    mixtures = MixtureSet(
+        arguments.task, clips_of(arguments.speech), clips_of(arguments.sounds), arguments.count, arguments.seed
+    )
+    with progress_bar("mixtures") as show:
+        total = write_set(arguments.out, mixtures, arguments.workers, show)
+    print(f"{arguments.out}: {len(mixtures)} mixtures, checksum {total}")
     return 0

@@ -19,11 +19,12 @@ SPLIT_FOLDERS = {"train": "train", "test": "test"}
 
 @dataclass(frozen=True)
 class Entry:
-    """A file that should be a clip."""
+    """A file that should be a clip; verified: whether a person checked the label, None where the corpus is silent."""
 
     file: Path
     label: str
     split: str
+    verified: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -71,13 +72,20 @@ def _is_fsdkaggle2018(root: Path) -> bool:
 
 def _fsdkaggle2018(root: Path) -> Iterator[Entry]:
     for split, table in FSD_TABLES.items():
-        path = root / "FSDKaggle2018.meta" / table
-        if not path.is_file():
-            raise ValueError(f"{path}: expected FSDKaggle2018's table of {split} clips, found none")
-        with path.open(newline="", encoding="utf-8") as stream:
-            rows = sorted((row["fname"], row["label"]) for row in csv.DictReader(stream))
         folder = root / f"FSDKaggle2018.audio_{split}"
-        yield from (Entry(folder / name, label, split) for name, label in rows)
+        for row in _read_table(root / "FSDKaggle2018.meta" / table, split):
+            flag = row.get("manually_verified")
+            yield Entry(folder / row["fname"], row["label"], split, None if flag is None else flag == "1")
+
+
+def _read_table(path: Path, split: str) -> list[dict[str, str]]:
+    if not path.is_file():
+        raise ValueError(f"{path}: expected FSDKaggle2018's table of {split} clips, found none")
+    with path.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    if not rows or not {"fname", "label"} <= rows[0].keys():
+        raise ValueError(f"{path}: expected a table with the columns fname and label")
+    return sorted(rows, key=lambda row: row["fname"])
 
 
 def _folder(root: Path) -> Iterator[Entry]:

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from unsep_lib.audio import SILENCE_DBFS, read_audio, rms_dbfs
-from unsep_lib.clips import Clip, active_spans
-from unsep_lib.corpora.layouts import LAYOUTS, Entry
-from unsep_lib.files import sha256
+from unsep_lib.clips import Clip, read_manifest, stored_name, write_lines, write_manifest
+from unsep_lib.corpora.layouts import LAYOUTS, Entry, Layout
+from unsep_lib.corpora.measure import Skipped, describe, file_stamp
+from unsep_lib.parallel import spread
 
 CORPORA = tuple(LAYOUTS)
-CHUNK = 16  # files a worker takes at a time
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """The clips of a corpus, and the files that were skipped with the reason for each."""
+    """The clips of a corpus, the files that were skipped with the reason for each, and how many files were read."""
 
     clips: tuple[Clip, ...]
-    skipped: tuple[tuple[str, str], ...]
+    skipped: tuple[Skipped, ...]
+    read: int = 0
 
 
 def prepare(
@@ -35,53 +34,93 @@ def prepare(
     split: str | None = None,
     workers: int | None = None,
     on_file: Callable[[int, int], None] | None = None,
+    before: Prepared | None = None,
 ) -> Prepared:
-    """Describe every clip of a corpus folder: hash, rate, length, label, split, active spans.
+    """Describe every clip of a corpus folder: hash, rate, length, label, split, active spans, level, clipping.
 
     corpus: one of `CORPORA` or "auto"; label, split: instead of those the layout gives; workers: processes
-    (default: one a core); on_file(done, all). The order does not depend on the workers.
+    (default: one a core); on_file(done, all); before: an earlier result, whose files are not read again where their
+    size and time of change are the same. The order does not depend on the workers.
 
     Raises:
         ValueError: no such folder, an unknown corpus, or no audio files.
     """
     root = Path(root).resolve()
-    if not root.is_dir():
-        raise ValueError(f"{root}: no such folder")
-    if corpus != "auto" and corpus not in LAYOUTS:
-        raise ValueError(f"unknown corpus {corpus!r}: known are auto, {', '.join(CORPORA)}")
-    layout = LAYOUTS[corpus] if corpus != "auto" else next(one for one in LAYOUTS.values() if one.recognises(root))
+    layout = _layout_of(root, corpus)
     entries = list(layout.entries(root))
     if not entries:
         raise ValueError(f"{root}: no audio files found ({layout.name} layout)")
     entries = [replace(e, label=e.label if label is None else label, split=split or e.split) for e in entries]
     name = root.name if layout.name == "folder" else layout.name
-    clips, skipped = [], []
-    for done, result in enumerate(_describe_all(name, entries, workers or os.cpu_count() or 1), start=1):
-        (clips if isinstance(result, Clip) else skipped).append(result)
+    known = _by_file(before)
+    results = [_known(name, entry, known) for entry in entries]
+    unread = [entry for entry, result in zip(entries, results, strict=True) if result is None]
+    described = spread(partial(describe, name), unread, workers)
+    for done in range(len(results)):
+        if results[done] is None:
+            results[done] = next(described)
         if on_file is not None:
-            on_file(done, len(entries))
-    return Prepared(tuple(clips), tuple(skipped))
+            on_file(done + 1, len(results))
+    clips = tuple(result for result in results if isinstance(result, Clip))
+    return Prepared(clips, tuple(result for result in results if isinstance(result, Skipped)), len(unread))
 
 
-def _describe_all(corpus: str, entries: Sequence[Entry], workers: int) -> Iterator[Clip | tuple[str, str]]:
-    work = partial(describe, corpus)
-    if workers == 1:
-        yield from map(work, entries)
-        return
-    # A forked child of a process whose OpenMP threads have run waits for them for ever, so children are spawned.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(work, entries, chunksize=CHUNK)
+def _layout_of(root: Path, corpus: str) -> Layout:
+    if not root.is_dir():
+        raise ValueError(f"{root}: no such folder")
+    if corpus != "auto" and corpus not in LAYOUTS:
+        raise ValueError(f"unknown corpus {corpus!r}: known are auto, {', '.join(CORPORA)}")
+    return LAYOUTS[corpus] if corpus != "auto" else next(one for one in LAYOUTS.values() if one.recognises(root))
 
 
-def describe(corpus: str, entry: Entry) -> Clip | tuple[str, str]:
-    """The clip of an entry, or (file, reason) why it is none."""
+def _by_file(before: Prepared | None) -> dict[str, Clip | Skipped]:
+    return {} if before is None else {os.path.realpath(one.file): one for one in (*before.clips, *before.skipped)}
+
+
+def _known(corpus: str, entry: Entry, known: dict[str, Clip | Skipped]) -> Clip | Skipped | None:
+    found = known.get(os.path.realpath(entry.file)) if known else None
+    if found is None or found.size is None or (found.size, found.modified) != file_stamp(entry.file):
+        return None
+    if isinstance(found, Skipped):
+        return found
+    return replace(found, corpus=corpus, label=entry.label, split=entry.split, verified=entry.verified)
+
+
+def skipped_list(manifest: Path | str) -> Path:
+    """Where the skipped files of a manifest are listed: `x.jsonl` → `x.skipped.jsonl`."""
+    manifest = Path(manifest)
+    return manifest.with_name(f"{manifest.stem}.skipped{manifest.suffix}")
+
+
+def read_prepared(manifest: Path | str) -> Prepared | None:
+    """What `write_prepared` wrote, None if there is no manifest or one that cannot be read."""
     try:
-        audio = read_audio(entry.file)
-        samples = audio.samples.mean(dim=0)
-        if rms_dbfs(samples) <= SILENCE_DBFS:
-            raise ValueError(f"{entry.file}: the file is silent")
-        spans = active_spans(samples, audio.sample_rate)
-        digest = sha256(entry.file)
-    except (ValueError, OSError) as error:
-        return str(entry.file), str(error)
-    return Clip(corpus, str(entry.file), digest, entry.label, entry.split, audio.sample_rate, len(samples), spans)
+        clips = tuple(read_manifest(manifest))
+        return Prepared(clips, _read_skipped(skipped_list(manifest)))
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _read_skipped(path: Path) -> tuple[Skipped, ...]:
+    if not path.is_file():
+        return ()
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return tuple(Skipped(**(row | {"file": os.fspath(path.resolve().parent / row["file"])})) for row in rows)
+
+
+def write_prepared(manifest: Path | str, prepared: Prepared) -> bool:
+    """Write the manifest, and the list of skipped files if there are any; returns whether anything had changed."""
+    before = read_prepared(manifest)
+    if before is not None and (before.clips, before.skipped) == (prepared.clips, prepared.skipped):
+        return False
+    write_manifest(manifest, prepared.clips)
+    listed = skipped_list(manifest)
+    if prepared.skipped:
+        write_lines(listed, _rows(prepared.skipped, listed.resolve().parent))
+    else:
+        listed.unlink(missing_ok=True)
+    return True
+
+
+def _rows(skipped: Sequence[Skipped], folder: Path) -> list[dict[str, object]]:
+    return [asdict(one) | {"file": stored_name(one.file, folder)} for one in skipped]

@@ -1,0 +1,149 @@
+"""A page about a prepared corpus: numbers, distributions, faults, and clips to listen to."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from string import Template
+
+import matplotlib
+import numpy
+from matplotlib.figure import Figure
+
+from unsep_lib.audio import SAMPLE_RATE
+from unsep_lib.clips import Clip, read_crop, speaker_of
+from unsep_lib.corpora.prepare import Prepared
+from unsep_lib.corpora.summary import departures, is_clipped, summarise
+from unsep_lib.files import write_text
+from unsep_lib.players import player_html
+
+PLAYERS = 8
+PLAYED_SECONDS = 10.0  # at most, of a clip
+LISTED = 200  # files named in a table; the rest is counted
+BINS = 60
+MOST_BARS = 60  # classes or speakers shown one by one
+SVG = {"svg.fonttype": "none", "svg.hashsalt": "unsep"}
+
+
+def write_page(folder: Path | str, title: str, root: Path | str, prepared: Prepared, seed: int = 0) -> Path:
+    """Write `folder/index.html` about a corpus that was prepared from `root`; returns its path."""
+    clips = prepared.clips
+    rows = [[file_of(clip, root), f"{clip.clipped} samples"] for clip in clips if is_clipped(clip)]
+    page = Template((Path(__file__).parent / "page.html").read_text(encoding="utf-8")).substitute(
+        title=html.escape(title),
+        root=html.escape(str(root)),
+        departures=_list(departures(clips)),
+        summary=_summary(clips),
+        figures=_figures(clips),
+        players=_players(clips, root, seed),
+        clipped=_files(["file", "longest run"], rows),
+        spanless=_files(["file"], [[file_of(clip, root)] for clip in clips if not clip.spans]),
+        skipped=_files(["file", "reason"], [[file_of(one, root), one.reason] for one in prepared.skipped]),
+    )
+    path = Path(folder) / "index.html"
+    write_text(path, page)
+    return path
+
+
+def file_of(one, root: Path | str) -> str:
+    """A clip's or skipped file's path as seen from the corpus's root."""
+    file, root = Path(one.file), Path(root).resolve()
+    return str(file.relative_to(root) if file.is_relative_to(root) else file)
+
+
+def _summary(clips: Sequence[Clip]) -> str:
+    rows = []
+    for part in summarise(clips):
+        rows.append(
+            [
+                part.split, f"{part.clips}", f"{part.hours:.2f}", f"{part.active_hours:.2f}", f"{part.classes}",
+                f"{part.speakers}", "" if part.verified is None else f"{part.verified}", f"{part.clipped}",
+                " / ".join(f"{value:.1f}" for value in part.seconds),
+                "" if part.level is None else " / ".join(f"{value:.0f}" for value in part.level),
+            ]
+        )  # fmt: skip
+    header = ["split", "clips", "hours", "active hours", "classes", "speakers", "labels checked by a person", "clipped",
+              "seconds: least / median / most", "dBFS: least / median / most"]  # fmt: skip
+    return _table(header, rows)
+
+
+def _figures(clips: Sequence[Clip]) -> str:
+    seconds = {part.split: [c.seconds for c in clips if c.split == part.split] for part in summarise(clips)}
+    levels = {split: [c.level for c in clips if c.split == split and c.level is not None] for split in seconds}
+    kinds = Counter(clip.label or speaker_of(clip) for clip in clips)
+    what = "class" if any(clip.label for clip in clips) else "speaker"
+    return "".join(
+        [
+            _histogram(seconds, "Duration of the clips", "seconds", logarithmic=True),
+            _histogram(levels, "Level of the clips", "RMS in dBFS") if any(levels.values()) else "",
+            _bars(kinds, f"Clips of each {what}")
+            if len(kinds) <= MOST_BARS
+            else _histogram({what: list(kinds.values())}, f"Clips of each {what}", "clips", f"{what}s"),
+        ]
+    )
+
+
+def _histogram(
+    groups: dict[str, list[float]], title: str, unit: str, counted: str = "clips", logarithmic: bool = False
+) -> str:
+    values = [value for group in groups.values() for value in group]
+    low, high = min(values), max(values) * (1 + 1e-9)
+    edges = numpy.geomspace(low, high, BINS) if logarithmic and high > low else BINS
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    axes = figure.subplots()
+    axes.hist(list(groups.values()), bins=edges, stacked=True, label=list(groups))
+    axes.set(title=title, xlabel=unit, ylabel=counted, xscale="log" if logarithmic else "linear")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}" if high < 10 * low else "")
+    axes.legend(loc="upper right")
+    return _image(figure, f"{title}: from {low:.3g} to {high:.3g} {unit}, {len(values)} {counted}")
+
+
+def _bars(counts: Counter, title: str) -> str:
+    figure = Figure(figsize=(8, max(2.0, 0.16 * len(counts) + 1)), layout="constrained")
+    axes = figure.subplots()
+    names = sorted(counts, reverse=True)
+    axes.barh(names, [counts[name] for name in names])
+    axes.set(title=title, xlabel="clips")
+    axes.tick_params("y", labelsize=7)
+    return _image(figure, f"{title}: {len(counts)} of them with {min(counts.values())} to {max(counts.values())} clips")
+
+
+def _image(figure: Figure, text: str) -> str:
+    stream = io.BytesIO()
+    with matplotlib.rc_context(SVG):
+        figure.savefig(stream, format="svg", metadata={"Date": None})
+    data, text = base64.b64encode(stream.getvalue()).decode(), html.escape(text)
+    return f'<figure><img alt="{text}" src="data:image/svg+xml;base64,{data}"></figure>'
+
+
+def _players(clips: Sequence[Clip], root: Path | str, seed: int) -> str:
+    chosen = numpy.random.default_rng(seed).permutation(len(clips))[:PLAYERS]
+    return "".join(_player(clips[index], root) for index in sorted(chosen))
+
+
+def _player(clip: Clip, root: Path | str) -> str:
+    samples = read_crop(clip, 0.0, min(clip.seconds, PLAYED_SECONDS))
+    return player_html(samples, SAMPLE_RATE, f"{clip.split}, {clip.label or speaker_of(clip)}: {file_of(clip, root)}")
+
+
+def _list(sentences: Sequence[str]) -> str:
+    items = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in sentences)
+    return f"<ul>{items}</ul>" if items else ""
+
+
+def _files(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return "<p>None.</p>"
+    more = f"<p>… and {len(rows) - LISTED} more.</p>" if len(rows) > LISTED else ""
+    return f"<p>{len(rows)} files.</p>" + _table(header, rows[:LISTED]) + more
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in header)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
