@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 
 from unsep_lib import __version__
-from unsep_lib.commands import bench, checkpoint, data, evaluate, info, reproduce, separate, train
+from unsep_lib.commands import bench, checkpoint, data, evaluate, experiment, info, reproduce, separate, train
 
-COMMANDS = (separate, evaluate, data, train, reproduce, checkpoint, bench, info)
+COMMANDS = (separate, evaluate, experiment, data, train, reproduce, checkpoint, bench, info)
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes: argparse's, and the shell's for Ctrl-C
 
 

@@ -1,0 +1,90 @@
+"""Sweeps in other processes: on a cluster, and killed."""
+
+import os
+import random
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+import torch
+from distributed import LocalCluster
+from experiment_cases import Here, assert_same_table, write_mixtures
+
+from unsep_lib.cli import main
+from unsep_lib.experiments import load_experiment, plan, read_table, run_sweep
+
+COMMAND = "import sys; from unsep_lib.cli import main; sys.exit(main())"
+KILLS, MOST_BETWEEN_KILLS = 3, 15  # of 120 rows, so that no kill comes after the last
+PATIENCE = 300  # seconds; only a hang takes that long
+
+
+@pytest.fixture
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def write_config(folder, seeds):
+    """A TOML file of 2 mixtures × seeds rows of a few steps."""
+    path = folder / "own.toml"
+    mixtures = write_mixtures(folder / "mixtures")
+    path.write_text(
+        f'mixtures = "{mixtures}"\nseeds = {list(range(seeds))}\nsolvers = [{{ name = "projection", steps = [4] }}]\n'
+    )
+    return path
+
+
+def test_a_cluster_of_two_workers_gives_the_rows_of_one_process(home, tmp_path, one_thread, capsys):
+    config = write_config(tmp_path, seeds=3)
+    expected = run_sweep(load_experiment(config), tmp_path / "here", Here())
+    with LocalCluster(2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster:
+        arguments = ["experiment", str(config), "--out", str(tmp_path / "there"), "--dask", cluster.scheduler_address]
+        assert main(arguments) == 0
+    assert_same_table(read_table(tmp_path / "there" / "table.csv"), expected)
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in shown[:-1]] == ["task", "1speech-1sound", "2speakers"]
+    assert shown[-1] == str(tmp_path / "there" / "table.csv")
+
+
+def finished(out):
+    """File → what changes when it is written again."""
+    return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in (out / "rows").glob("[!.]*.json")}
+
+
+def kill_after(process, out, rows, pause):
+    """kill -9 once `rows` are done and `pause` seconds more have passed; returns its children of that moment."""
+    deadline = time.monotonic() + PATIENCE
+    while len(finished(out)) < rows and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    time.sleep(pause)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait()
+    return children
+
+
+def test_a_sweep_killed_again_and_again_repeats_no_row_and_ends_in_the_same_table(home, tmp_path, one_thread):
+    config, out = write_config(tmp_path, seeds=60), tmp_path / "out"
+    experiment, moments = load_experiment(config), random.Random()
+    rows = len(plan(experiment))
+    command = [sys.executable, "-c", COMMAND, "experiment", str(config), "--out", str(out)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    before = {}
+    for kill in range(KILLS):
+        process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+        target = len(before) + moments.randrange(1, MOST_BETWEEN_KILLS)
+        children = kill_after(process, out, target, moments.uniform(0, 0.05))
+        after = finished(out)
+        assert process.returncode == -9, f"kill {kill} came too late"
+        assert len(before) < len(after) < rows
+        assert before.items() <= after.items()
+        before = after
+        assert psutil.wait_procs(children, timeout=PATIENCE)[1] == []
+    assert subprocess.run(command, env=environment, check=False, capture_output=True).returncode == 0
+    assert before.items() <= finished(out).items()
+    assert len(finished(out)) == rows
+    assert_same_table(read_table(out / "table.csv"), run_sweep(experiment, tmp_path / "here", Here()))

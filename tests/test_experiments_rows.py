@@ -1,0 +1,225 @@
+import math
+from dataclasses import replace
+
+import fast_bss_eval
+import numpy
+import pytest
+import torch
+from experiment_cases import SAMPLES, noise, small, write_mixtures
+
+from unsep_lib.audio import write_audio
+from unsep_lib.clips import Clip, write_manifest
+from unsep_lib.evaluation import score as evaluation_score
+from unsep_lib.experiments import Condition, PriorSet, SolverChoice, plan
+from unsep_lib.experiments.compute import compute, score
+from unsep_lib.experiments.remix import at_levels, cropped
+from unsep_lib.experiments.slots import Shelf, slots_of
+from unsep_lib.mixtures import Mixture, read_mixture
+from unsep_lib.separate import load_priors, separate
+from unsep_lib.specification import parse_spec
+
+RATE = 16_000
+LABELS = ("Bark", "Cello", "Flute", "Gong")
+
+
+def told(specs, *, seed=0, **condition):
+    shelf = Shelf(PriorSet("shipped"))
+    slots = slots_of([parse_spec(spec) for spec in specs], Condition("c", **condition), shelf, seed)
+    return None if slots is None else [(slot.spec, slot.reference) for slot in slots]
+
+
+@pytest.fixture
+def four_labels(home, tiny_prior):
+    from unsep_lib.checkpoints import save_prior
+
+    save_prior(home / "priors" / "sound.safetensors", tiny_prior(2, list(LABELS)), {"name": "sound"})
+
+
+def test_conditions_change_what_is_told(four_labels):
+    specs = ("speech", "sound:Cello", "sound:Gong")
+    assert told(specs) == [("speech", 0), ("sound:Cello", 1), ("sound:Gong", 2)]
+    assert told(specs, labels="null") == [("speech", 0), ("sound", 1), ("sound", 2)]
+    assert told(specs, labels="wrong") == [("speech", 0), ("sound:Flute", 1), ("sound:Bark", 2)]
+    assert told(specs, labels="wrong", seed=1) == [("speech", 0), ("sound:Bark", 1), ("sound:Flute", 2)]
+    assert told(specs, swapped=True) == [("sound:Gong", 2), ("sound:Cello", 1), ("speech", 0)]
+    assert told(specs, absent="sound:Bark")[-1] == ("sound:Bark", None)
+    assert told(("speech",), absent="speech:en") == [("speech", 0), ("speech:en", None)]
+
+
+def test_a_condition_that_changes_nothing_has_no_slots(four_labels):
+    for labels in ("wrong", "null"):
+        assert told(("speech", "speech"), labels=labels) is None
+    assert told(("speech", "speech"), swapped=True) is None
+    assert told(("speech", "sound:Cello"), absent="sound:Cello") is None
+
+
+def test_without_a_wrong_label_left_there_is_none_to_tell(home):
+    with pytest.raises(ValueError, match="a label to mistake sound:Cello for, got Cello, Flute"):
+        told(("sound:Cello", "sound:Flute"), labels="wrong")
+
+
+def test_levels_differ_as_asked_and_the_mixture_is_the_sum():
+    sources = noise(3, SAMPLES) * torch.tensor([1.0, 0.3, 2.0])[:, None]
+    mixture = Mixture("m", sources.sum(dim=0), sources, tuple(map(parse_spec, ("a", "b", "c"))))
+    for difference in (-10.0, 0.0, 10.0):
+        changed = at_levels(mixture, difference)
+        levels = 20 * numpy.log10(changed.sources.numpy().std(axis=1))
+        numpy.testing.assert_allclose(levels[0] - levels[1:], difference, atol=0.01)
+        torch.testing.assert_close(changed.mixture, changed.sources.sum(dim=0))
+        assert torch.equal(changed.sources[0], sources[0])
+    assert at_levels(mixture, None) is mixture
+
+
+def test_a_piece_is_where_every_source_sounds():
+    sources = torch.zeros(2, RATE)
+    sources[0, :8000], sources[1, 6000:] = noise(8000), noise(10_000, seed=1)
+    mixture = Mixture("m", sources.sum(dim=0), sources, (parse_spec("a"), parse_spec("b")))
+    piece = cropped(mixture, 0.25)
+    assert piece.sources.shape == (2, 4000)
+    energy = sources.square()
+    shares = [(energy[:, s : s + 4000].sum(dim=1) / energy.sum(dim=1)).min() for s in range(0, 12_001, 800)]
+    start = 800 * int(torch.stack(shares).argmax())
+    assert torch.equal(piece.sources, sources[:, start : start + 4000])
+    assert torch.equal(piece.mixture, piece.sources.sum(dim=0))
+    assert cropped(mixture, 0) is mixture
+    with pytest.raises(ValueError, match="a mixture of at least 2 s, got 1 s"):
+        cropped(mixture, 2)
+
+
+def test_scores_are_those_of_fast_bss_eval():
+    reference, mixture = noise(SAMPLES), noise(SAMPLES) + noise(SAMPLES, seed=1)
+    estimate = 0.7 * reference + 0.4 * noise(SAMPLES, seed=2)
+    found = score(estimate, reference, mixture)
+    one, other, base = (x.double().numpy()[None] for x in (reference, estimate, mixture))
+    assert found["sdr"] == pytest.approx(fast_bss_eval.bss_eval_sources(one, other)[0][0], abs=1e-2)
+    after, before = (fast_bss_eval.si_sdr(one, x, zero_mean=True)[0] for x in (other, base))
+    assert found["si_sdr"] == pytest.approx(after, abs=1e-3)
+    assert found["si_sdr_improvement"] == pytest.approx(after - before, abs=1e-3)
+    assert found["level"] == pytest.approx(20 * math.log10(other.std() / base.std()), abs=0.01)
+
+
+def test_what_cannot_be_scored_says_so():
+    audible, silence = noise(SAMPLES), torch.zeros(SAMPLES)
+    broken = torch.full((SAMPLES,), float("nan"))
+    for estimate, reference, present, level in (
+        (0.1 * audible, silence, False, -20.0),
+        (silence, audible, True, -120.0 + 20.0),
+        (broken, audible, True, None),
+    ):
+        found = score(estimate, reference, audible)
+        assert found["present"] is present
+        assert found["level"] == (None if level is None else pytest.approx(level, abs=0.2))
+        assert found["si_sdr"] is found["si_sdr_improvement"] is found["sdr"] is None
+    assert score(audible, audible, audible)["sdr"] == pytest.approx(100.0)
+
+
+def test_a_row_is_what_separating_and_scoring_by_hand_gives(home, tmp_path):
+    row = next(row for row in plan(small(tmp_path, seeds=(3,))) if row.mixture == "1speech-1sound_00")
+    record = compute(row)
+    mixture = read_mixture(tmp_path / "mixtures" / "1speech-1sound_00")
+    separation = separate(mixture.mixture, RATE, load_priors(mixture.specs), solver="projection", steps=1, seed=3)
+    expected = evaluation_score(mixture, separation.sources[:, 0])
+    assert [source["si_sdr"] for source in record["sources"]] == pytest.approx([row.si_sdr for row in expected])
+    assert [source["label"] for source in record["sources"]] == ["speech", "sound:Cello"]
+    assert record["seconds"] > 0
+    assert record["versions"]["torch"] == torch.__version__.partition("+")[0]
+
+
+@pytest.mark.parametrize(
+    ("solver", "evaluations", "gradients"),
+    [("projection", 3 * 2, 0), ("projection-mean", 4 * 3 * 2, 0), ("hybrid", 3 * 3, 3 * 2), ("mixture", 0, 0)],
+)
+def test_networks_are_counted_clip_by_clip(solver, evaluations, gradients, home, tmp_path):
+    choice = SolverChoice(solver, () if solver == "mixture" else (3,))
+    record = compute(plan(small(tmp_path, solvers=(choice,)))[0])
+    assert (record["evaluations"], record["gradients"]) == (evaluations, gradients)
+
+
+def test_swapped_estimates_come_back_to_their_references_and_absent_ones_are_last(home, tmp_path):
+    conditions = (Condition("swap", swapped=True, absent="sound:Flute"),)
+    row = plan(small(tmp_path, conditions=conditions))[0]
+    sources = compute(row)["sources"]
+    assert [(source["source"], source["label"], source["told"]) for source in sources] == [
+        (1, "speech", "speech"), (2, "sound:Cello", "sound:Cello"), (0, "", "sound:Flute"),
+    ]  # fmt: skip
+    mixture = read_mixture(row.folder)
+    specs = [parse_spec(spec) for spec in ("sound:Flute", "sound:Cello", "speech")]
+    separation = separate(mixture.mixture, RATE, load_priors(specs), solver="projection", steps=1, seed=0)
+    expected = evaluation_score(mixture, separation.sources[[2, 1], 0])
+    assert [source["si_sdr"] for source in sources] == pytest.approx([*(row.si_sdr for row in expected), None])
+
+
+def test_names_and_places_do_not_change_a_key_and_everything_else_does(home, tmp_path):
+    row = plan(small(tmp_path))[0]
+    for name in ("mixture", "task", "condition", "priors", "folder", "clips"):
+        assert replace(row, **{name: "other"}).key == row.key
+    changes = {"digest": "x", "seconds": 1.0, "level_difference": 0.0, "slots": row.slots[::-1], "clips_sha256": "x"}
+    changes |= {"solver": "hybrid", "steps": 2, "seed": 5, "prior_files": row.prior_files[:1], "device": "cuda"}
+    keys = {replace(row, **{name: value}).key for name, value in changes.items()}
+    assert len(keys - {row.key}) == len(changes)
+
+
+def test_files_that_changed_since_the_plan_are_refused(home, tmp_path):
+    row = plan(small(tmp_path))[0]
+    with pytest.raises(ValueError, match="the mixture that the sweep was planned with, got another"):
+        compute(replace(row, digest="another"))
+    wrong = tuple(replace(file, sha256="another") for file in row.prior_files)
+    with pytest.raises(ValueError, match="the prior that the sweep was planned with, got another"):
+        compute(replace(row, prior_files=wrong))
+
+
+def tone_clip(folder, label, hertz):
+    samples = 0.2 * torch.sin(2 * math.pi * hertz * torch.arange(RATE) / RATE)
+    write_audio(folder / f"{hertz}.wav", samples, RATE)
+    return Clip("own", str(folder / f"{hertz}.wav"), str(hertz), label, "train", RATE, RATE, ((0.0, 1.0),))
+
+
+def test_nmf_learns_from_the_manifests_clips_of_what_it_is_told(home, tmp_path):
+    clips = [tone_clip(tmp_path, "", 500), tone_clip(tmp_path, "Cello", 3000), tone_clip(tmp_path, "Flute", 6000)]
+    write_manifest(tmp_path / "clips.jsonl", clips)
+    folder = write_mixtures(tmp_path / "mixtures", {"1speech-1sound_00": ("speech", "sound:Cello")})
+    from unsep_lib.mixtures import write_mixture
+
+    tones = torch.stack([0.1 * torch.sin(2 * math.pi * hertz * torch.arange(SAMPLES) / RATE) for hertz in (500, 3000)])
+    specs = (parse_spec("speech"), parse_spec("sound:Cello"))
+    write_mixture(tmp_path / "mixtures" / "1speech-1sound_00", Mixture("m", tones.sum(dim=0), tones, specs))
+    conditions = (Condition("plain"), Condition("wrong", labels="wrong"), Condition("swap", swapped=True))
+    rows = plan(small(tmp_path / "other", mixtures=folder, solvers=(SolverChoice("nmf"),), conditions=conditions,
+                      clips=str(tmp_path / "clips.jsonl")))  # fmt: skip
+    assert [row.condition for row in rows] == ["plain", "wrong"]
+    right, wrong = ([source["si_sdr"] for source in compute(row)["sources"]] for row in rows)
+    assert min(right) > 15
+    assert wrong[1] < right[1] - 10
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"solvers": (SolverChoice("magic"),)}, "unknown solver 'magic': known are dirac-restart"),
+        ({"solvers": (SolverChoice("nmf", (3,)),)}, r"the baseline 'nmf' takes no steps, got \[3\]"),
+        ({"tasks": ("3sounds",)}, "no mixtures of the task '3sounds', found 1speech-1sound, 2speakers"),
+        ({"mixtures": "gone"}, "no such folder of mixtures"),
+        ({"priors": (PriorSet("own", {"speech": "ghost"}),)}, "unknown prior 'ghost'"),
+        (
+            {"conditions": (Condition("a", absent="sound:Gong"),)},
+            "sound:Gong: unknown label, the prior's labels",
+        ),
+        ({"conditions": (Condition("a", swapped=True),), "tasks": ("2speakers",)}, "its conditions change no mixture"),
+        ({"solvers": (SolverChoice("nmf"),), "clips": "gone.jsonl"}, "gone.jsonl: no such manifest"),
+    ],
+)
+def test_impossible_plans_are_refused(changes, message, home, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        plan(small(tmp_path, **changes))
+
+
+def test_baselines_run_once_and_hpss_only_on_two_sources(home, tmp_path):
+    labels = {"a_0": ("speech", "sound:Cello"), "b_0": ("speech", "speech", "sound")}
+    folder = write_mixtures(tmp_path / "mixtures", labels)
+    choices = (SolverChoice("mixture"), SolverChoice("hpss"), SolverChoice("projection", (1,)))
+    priors = (PriorSet("one"), PriorSet("two", {"speech": "sound"}))
+    rows = plan(small(tmp_path / "other", mixtures=folder, solvers=choices, priors=priors))
+    counts = {(row.mixture, row.solver) for row in rows if row.solver != "projection"}
+    assert counts == {("a_0", "mixture"), ("a_0", "hpss"), ("b_0", "mixture")}
+    assert len(rows) == 3 + 2 * 2 * 2
+    assert {row.priors for row in rows} == {"", "one", "two"}

@@ -1,0 +1,110 @@
+"""What a row can be separated by: every solver, and baselines as if they were solvers."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from unsep_lib.audio import SAMPLE_RATE
+from unsep_lib.baselines import hpss, mixture_itself, nmf_sources, oracle_ratio_mask, oracle_wiener
+from unsep_lib.checkpoints import load_prior
+from unsep_lib.experiments.dictionaries import dictionary
+from unsep_lib.experiments.rows import PriorFile, Row
+from unsep_lib.files import sha256
+from unsep_lib.priors import Prior
+from unsep_lib.separate import separate
+
+HPSS_SOURCES = 2  # the harmonic and the percussive part
+Estimates = Callable[[torch.Tensor, torch.Tensor, Sequence[torch.Tensor]], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A method without priors, steps or randomness.
+
+    run(mixture [time], references [slot, time], dictionaries) → estimates [slot, time]; learns: whether it uses the
+    specifications, by a dictionary each, otherwise a condition that changes only them has no rows of it; ordered:
+    whether the estimates come in the slots' order, otherwise the best order is scored; sources: the only number of
+    sources it can give, 0 for any; module: what is imported before the clock starts.
+    """
+
+    run: Estimates
+    learns: bool = False
+    ordered: bool = True
+    sources: int = 0
+    module: str = ""
+
+
+BASELINES = {
+    "mixture": Baseline(lambda mixture, references, _: mixture_itself(mixture, references)),
+    "oracle-ratio-mask": Baseline(lambda mixture, references, _: oracle_ratio_mask(mixture, references)),
+    "oracle-wiener": Baseline(lambda mixture, references, _: oracle_wiener(mixture, references)),
+    "nmf": Baseline(lambda mixture, _, dictionaries: nmf_sources(mixture, dictionaries), learns=True),
+    "hpss": Baseline(
+        lambda mixture, *_: hpss(mixture), ordered=False, sources=HPSS_SOURCES, module="librosa.decompose"
+    ),
+}
+
+
+@dataclass
+class Work:
+    """What was asked of networks: clips evaluated, and how many of these with a graph to differentiate."""
+
+    evaluations: int = 0
+    gradients: int = 0
+
+
+class CountingPrior:
+    """A prior that notes its work; everything else is the prior's own."""
+
+    def __init__(self, prior: Prior, work: Work):
+        self._prior, self._work = prior, work
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._prior, name)
+
+    def denoise(self, noisy: torch.Tensor, sigma: float) -> torch.Tensor:
+        """The prior's answer for `noisy` [batch, time]; each clip of the batch counts."""
+        self._work.evaluations += len(noisy)
+        if torch.is_grad_enabled() and noisy.requires_grad:
+            self._work.gradients += len(noisy)
+        return self._prior.denoise(noisy, sigma)
+
+
+@functools.cache
+def cached_prior(file: PriorFile, device: str) -> Prior:
+    """A prior without a label, read once a process.
+
+    Raises:
+        ValueError: the file is not the one with this SHA-256.
+    """
+    if sha256(Path(file.path)) != file.sha256:
+        raise ValueError(f"{file.path}: expected the prior that the sweep was planned with, got another")
+    return load_prior(file.path, device)
+
+
+def prepared(row: Row, mixture: torch.Tensor, references: torch.Tensor, work: Work) -> Callable[[], torch.Tensor]:
+    """The row's separation as a function of nothing, weights or dictionaries loaded; `work` notes what it asks.
+
+    mixture [time] at 16 kHz; references [slot, time], which oracles look at; the function returns [slot, time].
+    """
+    if row.solver in BASELINES:
+        baseline = BASELINES[row.solver]
+        if baseline.module:
+            importlib.import_module(baseline.module)
+        learned = [dictionary(row.clips, row.clips_sha256, spec) for spec in row.specs if baseline.learns]
+        return functools.partial(baseline.run, mixture, references, learned)
+    loaded = {file.prior: cached_prior(file, row.device) for file in row.prior_files}
+    priors = [CountingPrior(loaded[spec.prior].labelled(spec.label), work) for spec in row.specs]
+    samples = mixture.to(row.device)
+
+    def run() -> torch.Tensor:
+        separation = separate(samples, SAMPLE_RATE, priors, solver=row.solver, steps=row.steps, seed=row.seed)
+        return separation.sources[:, 0].cpu()
+
+    return run

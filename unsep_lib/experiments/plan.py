@@ -1,0 +1,130 @@
+"""The rows of an experiment; what can be wrong with them is found out before the first is computed."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from unsep_lib.clips import Clip, read_manifest
+from unsep_lib.embedded import embedded_dir
+from unsep_lib.experiments.compute import mixture_digest
+from unsep_lib.experiments.config import Condition, Experiment, SolverChoice
+from unsep_lib.experiments.dictionaries import clips_of
+from unsep_lib.experiments.methods import BASELINES
+from unsep_lib.experiments.rows import Row, Slot
+from unsep_lib.experiments.slots import Shelf, slots_of
+from unsep_lib.files import sha256
+from unsep_lib.mixtures import Mixture, read_mixtures
+from unsep_lib.solvers import SOLVERS
+
+
+@dataclass(frozen=True)
+class PlannedMixture:
+    """A mixture with its folder, task and digest."""
+
+    mixture: Mixture
+    folder: Path
+    task: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The clips that baselines learn from, their manifest's path and SHA-256."""
+
+    path: Path
+    sha256: str
+    clips: tuple[Clip, ...]
+
+
+def plan(experiment: Experiment) -> list[Row]:
+    """The rows of an experiment: all of the first seed, mixture by mixture, then all of the next seed.
+
+    Baselines depend on neither seeds nor priors: each has one row a mixture and condition.
+
+    Raises:
+        ValueError: an unknown solver, task, prior or label, steps for a baseline, a missing file, or no row at all.
+    """
+    methods = [(choice.name, steps) for choice in experiment.solvers for steps in _steps(choice)]
+    learning = any(name in BASELINES and BASELINES[name].learns for name, _ in methods)
+    manifest = _manifest(experiment.clips) if learning else None
+    shelves = {priors.name: Shelf(priors) for priors in experiment.priors}
+    rows = []
+    for seed, mixture, condition, priors in itertools.product(
+        experiment.seeds, planned_mixtures(experiment), experiment.conditions, experiment.priors
+    ):
+        slots = slots_of(mixture.mixture.specs, condition, shelves[priors.name], seed)
+        if slots is None:
+            continue
+        once = (seed, priors) == (experiment.seeds[0], experiment.priors[0])
+        for solver, steps in methods:
+            row = _row(mixture, condition, slots, solver, experiment.device)
+            if solver not in BASELINES:
+                files = shelves[priors.name].files_of(slots)
+                rows.append(replace(row, priors=priors.name, steps=steps, seed=seed, prior_files=files))
+            elif once and _applies(solver, condition, slots):
+                rows.append(_taught(row, manifest))
+    if not rows:
+        raise ValueError("expected an experiment of at least one row, got none: its conditions change no mixture")
+    return rows
+
+
+def _steps(choice: SolverChoice) -> Sequence[int]:
+    if choice.name in BASELINES:
+        if choice.steps:
+            raise ValueError(f"the baseline {choice.name!r} takes no steps, got {list(choice.steps)}")
+        return (0,)
+    if choice.name not in SOLVERS:
+        raise ValueError(f"unknown solver {choice.name!r}: known are {', '.join([*SOLVERS, *BASELINES])}")
+    return choice.steps or (SOLVERS[choice.name].default_steps,)
+
+
+def planned_mixtures(experiment: Experiment) -> list[PlannedMixture]:
+    """The mixtures of the experiment's tasks, up to its number of each.
+
+    Raises:
+        ValueError: a task without mixtures, or a folder that holds something else.
+    """
+    folder = Path(experiment.mixtures).resolve() if experiment.mixtures else embedded_dir() / "mixtures"
+    by_task: dict[str, list[Mixture]] = {}
+    for mixture in read_mixtures(folder):
+        by_task.setdefault(mixture.name.rpartition("_")[0] or mixture.name, []).append(mixture)
+    for task in experiment.tasks:
+        if task not in by_task:
+            raise ValueError(f"{folder}: no mixtures of the task {task!r}, found {', '.join(by_task)}")
+    return [
+        PlannedMixture(mixture, folder / mixture.name, task, mixture_digest(mixture))
+        for task in experiment.tasks or by_task
+        for mixture in by_task[task][: experiment.mixtures_per_task or None]
+    ]
+
+
+def _row(planned: PlannedMixture, condition: Condition, slots: tuple[Slot, ...], solver: str, device: str) -> Row:
+    return Row(
+        mixture=planned.mixture.name, task=planned.task, condition=condition.name, folder=str(planned.folder),
+        digest=planned.digest, seconds=condition.seconds, level_difference=condition.level_difference, slots=slots,
+        solver=solver, device=device,
+    )  # fmt: skip
+
+
+def _applies(solver: str, condition: Condition, slots: Sequence[Slot]) -> bool:
+    """Whether a baseline can give that many sources, and sees the condition (none sees the sources' order)."""
+    baseline = BASELINES[solver]
+    told_other = condition.labels != "given" or condition.absent
+    return baseline.sources in (0, len(slots)) and not condition.swapped and (baseline.learns or not told_other)
+
+
+def _manifest(path: str) -> Manifest:
+    file = Path(path).resolve() if path else embedded_dir() / "manifest.jsonl"
+    clips = tuple(read_manifest(file))
+    return Manifest(file, sha256(file), clips)
+
+
+def _taught(row: Row, manifest: Manifest | None) -> Row:
+    if manifest is None or not BASELINES[row.solver].learns:
+        return row
+    for spec in row.specs:
+        clips_of(manifest.clips, spec)
+    return replace(row, clips=str(manifest.path), clips_sha256=manifest.sha256)

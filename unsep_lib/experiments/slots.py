@@ -1,0 +1,94 @@
+"""What a solver is told about a mixture's sources under a condition, and which weights that takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from unsep_lib.checkpoints import card_of, find_prior
+from unsep_lib.experiments.config import Condition, PriorSet
+from unsep_lib.experiments.rows import PriorFile, Slot
+from unsep_lib.files import sha256
+from unsep_lib.specification import SourceSpec, parse_spec
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A prior's file and the labels that it knows."""
+
+    file: PriorFile
+    labels: tuple[str, ...]
+
+
+class Shelf(dict[str, Weights]):
+    """The weights of a set of priors by the prior's name, each file found and hashed when it is first asked for.
+
+    Raises:
+        ValueError: on asking for a prior that is unknown or no prior.
+    """
+
+    def __init__(self, priors: PriorSet):
+        super().__init__()
+        self._files = priors.files
+
+    def __missing__(self, prior: str) -> Weights:
+        path = find_prior(self._files.get(prior, prior)).resolve()
+        labels = tuple(card_of(path)["labels"])
+        self[prior] = Weights(PriorFile(prior, str(path), sha256(path)), labels)
+        return self[prior]
+
+    def files_of(self, slots: Sequence[Slot]) -> tuple[PriorFile, ...]:
+        """The files that the slots' specifications need, in alphabetical order of the priors.
+
+        Raises:
+            ValueError: a prior that is unknown or lacks a label.
+        """
+        specs = [parse_spec(slot.spec) for slot in slots]
+        for spec in specs:
+            if spec.label is not None and spec.label not in self[spec.prior].labels:
+                known = ", ".join(self[spec.prior].labels) or "none"
+                raise ValueError(f"{spec}: unknown label, the prior's labels are {known}")
+        return tuple(self[prior].file for prior in sorted({spec.prior for spec in specs}))
+
+
+def slots_of(specs: Sequence[SourceSpec], condition: Condition, shelf: Shelf, seed: int) -> tuple[Slot, ...] | None:
+    """The slots of a mixture of sources `specs` under a condition; None if a part of it would change nothing.
+
+    Raises:
+        ValueError: a wrong label is asked for and none is left.
+    """
+    told = _told(specs, condition.labels, shelf, seed)
+    if condition.labels != "given" and told == list(specs):
+        return None
+    slots = [Slot(str(spec), index) for index, spec in enumerate(told)]
+    if condition.absent:
+        extra = parse_spec(condition.absent)
+        if extra in specs:
+            return None
+        slots.append(Slot(str(extra), None))
+    if condition.swapped:
+        before = [slot.spec for slot in slots]
+        slots.reverse()
+        if [slot.spec for slot in slots] == before:
+            return None
+    return tuple(slots)
+
+
+def _told(specs: Sequence[SourceSpec], labels: str, shelf: Shelf, seed: int) -> list[SourceSpec]:
+    if labels == "null":
+        return [SourceSpec(spec.prior) for spec in specs]
+    told = list(specs)
+    if labels == "wrong":
+        for index, spec in enumerate(specs):
+            if spec.label is not None:
+                told[index] = _wrong(spec, [*specs, *told], shelf[spec.prior].labels, seed)
+    return told
+
+
+def _wrong(spec: SourceSpec, taken: Sequence[SourceSpec], labels: Sequence[str], seed: int) -> SourceSpec:
+    """Another label: the seed-th of those not taken, counted from the true one in the prior's order."""
+    start = labels.index(spec.label) if spec.label in labels else 0
+    free = [label for label in (*labels[start:], *labels[:start]) if SourceSpec(spec.prior, label) not in taken]
+    if not free:
+        raise ValueError(f"expected a prior with a label to mistake {spec} for, got {', '.join(labels) or 'none'}")
+    return SourceSpec(spec.prior, free[seed % len(free)])

@@ -1,0 +1,162 @@
+"""Run an experiment on any executor: resumable, one file a row, one table."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from filelock import FileLock, Timeout
+
+from unsep_lib.experiments.compute import compute
+from unsep_lib.experiments.config import Experiment
+from unsep_lib.experiments.pace import Pace
+from unsep_lib.experiments.plan import plan
+from unsep_lib.experiments.rows import Row
+from unsep_lib.experiments.table import Line, lines_of, write_table
+from unsep_lib.files import write_json
+
+ROWS, TABLE, LOCK = "rows", "table.csv", ".lock"
+POLL_SECONDS = 0.1  # between looks at futures: far below what a row takes
+
+
+class Future(Protocol):
+    """What a sweep asks of a submitted row, as the futures of concurrent.futures, dask and submitit have it."""
+
+    def done(self) -> bool:
+        """Whether there is a result or an exception."""
+
+    def result(self) -> dict[str, object]:
+        """The record; raises what the row raised."""
+
+    def cancel(self) -> object:
+        """Give up on it."""
+
+
+class Executor(Protocol):
+    """Anything that computes a function elsewhere."""
+
+    def submit(self, function: Callable[[Row], dict[str, object]], row: Row) -> Future:
+        """Promise function(row)."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Rows done, rows in all, those of earlier runs included, and the seconds left (None: not known yet)."""
+
+    done: int
+    total: int
+    remaining: float | None
+
+
+def run_sweep(
+    experiment: Experiment,
+    out: Path | str,
+    executor: Executor,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> list[Line]:
+    """Compute the rows that `out` lacks, one file each in `out/rows`, and write all into `out/table.csv`.
+
+    A row's file is named by its content and written when it is done: a run that was stopped or killed goes on where it
+    was, and a changed experiment computes only what is new. The table holds this experiment's rows. Workers read the
+    same files as this process.
+
+    Raises:
+        ValueError: a wrong experiment, another run in `out`, or rows that failed (all others are kept).
+    """
+    rows = plan(experiment)
+    out = Path(out)
+    with _alone(out):
+        records = _finished(out / ROWS, rows)
+        failures = _compute_missing(rows, records, out / ROWS, executor, on_progress)
+        lines = [line for row in rows if row.key in records for line in lines_of(row, records[row.key])]
+        write_table(out / TABLE, lines)
+    if failures:
+        row, error = failures[0]
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ValueError(
+            f"{len(failures)} of {len(rows)} rows failed, the first of {row.mixture} with {row.solver} "
+            f"({row.condition}): {reason}; the others are in {out / TABLE}"
+        ) from error
+    return lines
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Hold `out` for this process; the system lets go of it when the process ends, however it ends."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out / LOCK, timeout=0)
+        lock.acquire()
+    except Timeout as error:
+        raise ValueError(f"{out}: another run is writing to this folder") from error
+    except OSError as error:
+        raise ValueError(f"cannot write to {out}: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _finished(folder: Path, rows: Sequence[Row]) -> dict[str, dict[str, object]]:
+    """Key → record of the rows that are done; what a killed run left half-written is removed."""
+    for partial in folder.glob(".*.partial.json"):
+        partial.unlink()
+    files = {row.key: folder / f"{row.key}.json" for row in rows}
+    return {key: _read(file) for key, file in files.items() if file.is_file()}
+
+
+def _read(file: Path) -> dict[str, object]:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file}: not a row of a sweep ({error}); remove it to compute it again") from error
+
+
+def _compute_missing(
+    rows: Sequence[Row],
+    records: dict[str, dict[str, object]],
+    folder: Path,
+    executor: Executor,
+    on_progress: Callable[[Progress], None],
+) -> list[tuple[Row, Exception]]:
+    """Add the missing records to `records` and their files to `folder`; returns the rows that failed and why."""
+    pace, failures = Pace(), []
+    unique = {row.key: row for row in rows}
+    missing = {key: row for key, row in unique.items() if key not in records}
+    for key, record in records.items():
+        pace.note(unique[key], record["seconds"], before=True)
+    on_progress(Progress(len(records), len(unique), None))
+    submitted = [(executor.submit(compute, row), row) for row in missing.values()]
+    with closing(_as_done(submitted)) as finished:
+        for future, row in finished:
+            del missing[row.key]
+            try:
+                record = future.result()
+            except Exception as error:
+                failures.append((row, error))
+                continue
+            write_json(folder / f"{row.key}.json", record)
+            records[row.key] = record
+            pace.note(row, record["seconds"])
+            on_progress(Progress(len(records), len(unique), pace.remaining(missing.values())))
+    return failures
+
+
+def _as_done(submitted: Sequence[tuple[Future, Row]]) -> Iterator[tuple[Future, Row]]:
+    """Futures with their rows as they finish, by looking: all that every kind of future has in common is `done`."""
+    pending = submitted
+    try:
+        while pending:
+            looked = [(future.done(), future, row) for future, row in pending]
+            pending = [(future, row) for done, future, row in looked if not done]
+            yield from ((future, row) for done, future, row in looked if done)
+            if len(pending) == len(looked):
+                time.sleep(POLL_SECONDS)
+    finally:
+        for future, _ in pending:
+            future.cancel()

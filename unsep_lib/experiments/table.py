@@ -1,0 +1,87 @@
+"""The table of a sweep: one line a source, as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from unsep_lib.experiments.rows import Row
+from unsep_lib.files import write_text
+
+PLANNED = ("task", "mixture", "condition", "priors", "solver", "steps", "seed")
+WORK = ("seconds", "evaluations", "gradients", "threads")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One source of one row.
+
+    source: its number in the mixture, 0 for one that is not there; label: what it is; told: what the solver was told;
+    present: whether the reference sounds; level: the estimate's above the mixture's in dB. Scores in dB, None where
+    they do not exist. seconds, evaluations and gradients are the whole row's; key: the row's file.
+    """
+
+    task: str
+    mixture: str
+    condition: str
+    priors: str
+    solver: str
+    steps: int
+    seed: int
+    source: int
+    label: str
+    told: str
+    present: bool
+    si_sdr: float | None
+    si_sdr_improvement: float | None
+    sdr: float | None
+    level: float | None
+    seconds: float
+    evaluations: int
+    gradients: int
+    threads: int
+    versions: str
+    key: str
+
+
+def lines_of(row: Row, record: Mapping[str, object]) -> list[Line]:
+    """The lines of a planned row, its names from the plan and its results from the record."""
+    versions = " ".join(f"{name}={number}" for name, number in record["versions"].items())
+    planned = {name: getattr(row, name) for name in PLANNED}
+    work = {name: record[name] for name in WORK}
+    return [Line(**planned, **source, **work, versions=versions, key=row.key) for source in record["sources"]]
+
+
+def write_table(path: Path, lines: Iterable[Line]) -> None:
+    """Write lines as CSV, atomically; what does not exist is empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(Line)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(line) for line in lines)
+    write_text(path, text.getvalue())
+
+
+def read_table(path: Path | str) -> list[Line]:
+    """The lines of a table written by a sweep.
+
+    Raises:
+        ValueError: no such file, or another table.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such table")
+    with path.open(encoding="utf-8", newline="") as stream:
+        reader = csv.DictReader(stream)
+        if reader.fieldnames != (expected := [field.name for field in fields(Line)]):
+            raise ValueError(f"{path}: expected the columns {', '.join(expected)}, got {reader.fieldnames}")
+        return [Line(**{field.name: READ[field.type](row[field.name]) for field in fields(Line)}) for row in reader]
+
+
+def _optional(text: str) -> float | None:
+    return float(text) if text else None
+
+
+READ = {"str": str, "int": int, "float": float, "float | None": _optional, "bool": lambda text: text == "True"}
