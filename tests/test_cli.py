@@ -109,7 +109,18 @@ def test_the_list_names_priors_labels_and_solvers(home, capsys):
     assert priors == "priors:\n  sound  (or sound:LABEL with Cello, Flute)\n  speech\n"
     listed = {line.split()[0]: line.split()[-2] for line in solvers.splitlines()}
     guided = dict.fromkeys(("hybrid", "dsg", "dps", "cqt-diff", "undiff"), "200")
-    assert listed == {"projection-mean": "20", "projection": "40"} | guided
+    short = dict.fromkeys(("projection-mean", "best-of", "best-half-mean", "dirac-mean", "daps"), "20")
+    single = (
+        "projection-restart",
+        "projection",
+        "projection-equal",
+        "projection-sigma",
+        "diffpir",
+        "guided-tail",
+        "pigdm",
+        "dirac",
+    )
+    assert listed == short | dict.fromkeys(single, "40") | guided
 
 
 def test_info_shows_versions_and_priors(home, capsys):

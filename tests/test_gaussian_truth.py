@@ -138,7 +138,7 @@ def undiff_steps(priors, mixture, grid):
         denoiser = torch.diag_embed(powers / (powers + sigma**2)) / power**0.5
         step = to_clean * denoiser + to_state * torch.eye(count, dtype=torch.float64)
         variance = (1 - alpha) * (1 - power_after) / (1 - power)
-        yield kept @ step, offset, variance, kept
+        yield AffineStep(kept @ step, offset, variance * kept @ kept.T)
 
 
 @pytest.mark.parametrize("sources", [2, 3])
@@ -146,9 +146,7 @@ def test_samples_of_the_gradient_free_baseline_have_the_propagated_mean_and_cova
     example, grid = gaussian_example(sources, LENGTH), paper_grid(25)
     mean = torch.zeros(LENGTH // 2 + 1, sources, dtype=torch.complex128)
     moments = Moments(LENGTH, mean, torch.eye(sources, dtype=torch.float64).expand(len(mean), -1, -1))
-    for matrix, offset, variance, kept in undiff_steps(example.priors, example.mixture, grid):
-        moments = propagate(moments, [AffineStep(matrix, offset, 0.0)])
-        moments = Moments(LENGTH, moments.mean, moments.covariance + variance * kept @ kept.T)
+    moments = propagate(moments, undiff_steps(example.priors, example.mixture, grid))
     batch = example.mixture.expand(SEEDS, -1)
     assert_moments(reverse(batch, example.priors, grid, gaussian_noise, Undiff(), Draws(sources)), moments)
 

@@ -6,7 +6,7 @@ import torch
 from unsep_lib.epsilon_prior import EpsilonPrior
 from unsep_lib.priors import GaussianPrior
 from unsep_lib.schedule import log_grid, paper_grid
-from unsep_lib.solvers import grid_for, solve
+from unsep_lib.solvers import SOLVERS, grid_for, solve
 
 GRID = paper_grid()
 
@@ -60,6 +60,11 @@ def levelled(levels):
             "hybrid",
             "one of the 3 noise levels the prior was trained on, the nearest is 2.6",
         ),
+        ([levelled([1.0, 0.1])], "guided-tail", "expected a noise level from 0.1 to 1, got σ = 0.06"),
+        *(
+            ([levelled([1.0, 0.1]), levelled([1.0, 0.2])], solver, "same noise levels")
+            for solver in ("best-of", "daps", "dirac", "pigdm")
+        ),
         ([levelled([1.0, 0.1])], "dps", "expected a noise level from 0.1 to 1, got σ = 2.56"),
     ],
 )
@@ -70,8 +75,8 @@ def test_levels_that_priors_do_not_allow_are_refused_before_the_first_step(prior
     assert seen == []
 
 
-@pytest.mark.parametrize("solver", ["projection", "projection-mean", "hybrid", "undiff"])
-def test_a_noise_predicting_prior_runs_in_solvers_of_either_grid(solver):
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_noise_predicting_prior_runs_in_every_solver(solver):
     prior = EpsilonPrior(Shrinking(), labels=["some", "more"])
     mixture = 0.1 * torch.randn(1, 300, generator=torch.Generator().manual_seed(7))
     sources = solve(mixture, [prior, prior.labelled("more")], solver=solver, seeds=[0], steps=5)

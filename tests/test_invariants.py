@@ -6,13 +6,23 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from unsep_lib.audio import SAMPLE_RATE
-from unsep_lib.consistency import share_equally
+from unsep_lib.consistency import share_by_uncertainty, share_equally, share_softly
 from unsep_lib.initialise import SeededNoise, from_noise, from_noisy_mixture, gaussian_noise, noise_augmented_mixture
 from unsep_lib.priors import GaussianPrior
 from unsep_lib.schedule import log_grid, paper_grid
 from unsep_lib.separate import separate
 from unsep_lib.solvers import SOLVERS, reverse, solve
-from unsep_lib.step_rules import Guided, Hybrid, Projection, cqt_diff_guidance, dps_guidance, dsg_guidance
+from unsep_lib.solvers.guided import GuidedTail
+from unsep_lib.solvers.pseudoinverse import PseudoinverseGuided
+from unsep_lib.step_rules import (
+    Guided,
+    Hybrid,
+    LevelProjection,
+    Projection,
+    cqt_diff_guidance,
+    dps_guidance,
+    dsg_guidance,
+)
 from unsep_lib.undiff import Undiff
 
 few = settings(max_examples=10, deadline=None, derandomize=True, database=None)
@@ -20,9 +30,18 @@ sources = st.integers(1, 5)
 lengths = st.integers(1, 2000)
 seeds = st.integers(0, 2**31 - 1)
 STEPS = 2
+ADD_UP = [
+    "dirac-restart", "projection-restart", "projection-mean", "projection", "projection-equal", "projection-sigma",
+    "best-of", "best-half-mean", "dirac", "dirac-mean", "daps",
+]  # fmt: skip
+SYMMETRIC = [name for name in SOLVERS if not name.startswith("dirac")]  # all that treat their sources alike
 RULES = {
     "projection": (from_noisy_mixture, Projection(), log_grid(1.0, 0.01, 3)),
     "equal shares": (from_noise, Projection(share_equally), log_grid(1.0, 0.01, 3)),
+    "shares by uncertainty": (from_noise, LevelProjection(share_by_uncertainty), log_grid(1.0, 0.01, 3)),
+    "soft shares": (from_noisy_mixture, LevelProjection(share_softly), log_grid(1.0, 0.01, 3)),
+    "pigdm": (from_noisy_mixture, PseudoinverseGuided(), log_grid(1.0, 0.01, 3)),
+    "guided tail": (from_noisy_mixture, GuidedTail(below=0.2), log_grid(1.0, 0.01, 3)),
     "hybrid": (noise_augmented_mixture, Hybrid(), paper_grid(3)),
     "dsg": (gaussian_noise, Guided(dsg_guidance), paper_grid(3)),
     "dps": (noise_augmented_mixture, Guided(dps_guidance), paper_grid(3)),
@@ -51,10 +70,10 @@ def test_any_number_of_sources_and_any_length_work(solver, count, length, seed):
     assert torch.isfinite(found).all()
 
 
-@pytest.mark.parametrize("solver", ["projection", "projection-mean"])
+@pytest.mark.parametrize("solver", ADD_UP)
 @few
 @given(sources, lengths, seeds)
-def test_projected_sources_add_up_to_the_mixture(solver, count, length, seed):
+def test_sources_add_up_to_the_mixture(solver, count, length, seed):
     mixture = mixtures(2, length)
     found = solve(mixture, gaussian_priors(count, length), solver=solver, steps=STEPS, seeds=[seed, seed + 1])
     torch.testing.assert_close(found.sum(dim=1), mixture, atol=1e-5, rtol=0)
@@ -72,6 +91,39 @@ def test_permuting_sources_with_their_noise_permutes_the_result(name, order, len
         return reverse(mixtures(1, length), [priors[k] for k in order], grid, start, rule, noise)
 
     torch.testing.assert_close(run(order), run([0, 1, 2])[:, order], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("solver", SYMMETRIC)
+@pytest.mark.parametrize("order", [[2, 0, 1], [1, 0, 2]])
+def test_permuting_sources_with_their_streams_permutes_a_solvers_result(solver, order, monkeypatch):
+    length, first, priors = 500, SeededNoise.__init__, gaussian_priors(3, 500)
+
+    def run(order):
+        def reordered(self, seeds, streams, length, device):
+            first(self, seeds, [order[stream] for stream in streams], length, device)
+
+        monkeypatch.setattr(SeededNoise, "__init__", reordered)
+        chosen = [priors[k] for k in order]
+        return solve(mixtures(2, length), chosen, solver=solver, steps=4, seeds=[3, 4])
+
+    plain = run([0, 1, 2])
+    assert (plain[:, order] - plain).abs().max() > 1e-3
+    torch.testing.assert_close(run(order), plain[:, order], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_the_callback_sees_every_step_once(solver, steps):
+    seen = []
+    found = solve(
+        mixtures(2, 90), gaussian_priors(2, 90), solver=solver, steps=steps, seeds=[0, 1], on_step=seen.append
+    )
+    assert [(snapshot.step, snapshot.steps) for snapshot in seen] == [(step, steps) for step in range(1, steps + 1)]
+    assert all(snapshot.sigma > 0 for snapshot in seen)
+    assert all(snapshot.state.shape == snapshot.clean.shape for snapshot in seen)
+    assert all(snapshot.residual.shape == (len(snapshot.clean), 90) for snapshot in seen)
+    if len(seen[-1].state) == len(found):
+        torch.testing.assert_close(seen[-1].state, found)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)

@@ -6,8 +6,7 @@ import torch
 from unsep_lib.consistency import share_by_power, share_equally
 from unsep_lib.initialise import SeededNoise, from_noise, from_noisy_mixture, noise_augmented_mixture
 from unsep_lib.likelihood import ReconstructionLoss
-from unsep_lib.networks.compact import CompactConfig, CompactNetwork
-from unsep_lib.priors import EdmPrior, GaussianPrior
+from unsep_lib.priors import GaussianPrior
 from unsep_lib.schedule import log_grid
 from unsep_lib.solvers import DEFAULT_SOLVER, SOLVERS, reverse, solve
 from unsep_lib.step_rules import Projection
@@ -15,17 +14,9 @@ from unsep_lib.step_rules import Projection
 LENGTH = 4000
 
 
-def network_prior(seed):
-    torch.manual_seed(seed)
-    network = CompactNetwork(CompactConfig())
-    with torch.no_grad():
-        network.output.weight.normal_(std=0.02)
-    return EdmPrior(network, torch.rand(256) * 0.1, ()).eval().requires_grad_(False)
-
-
 @pytest.fixture(scope="module")
-def priors():
-    return [network_prior(1), network_prior(2)]
+def priors(tiny_prior):
+    return [tiny_prior(1), tiny_prior(2)]
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +40,22 @@ def test_seeds_decide_everything(solver, priors, mixtures):
     assert (first - other).abs().max() > 1e-4
 
 
-@pytest.mark.parametrize("solver", ["projection", "projection-mean"])
+@pytest.mark.parametrize(
+    "solver",
+    [
+        "projection",
+        "dirac-restart",
+        "projection-restart",
+        "projection-mean",
+        "projection-equal",
+        "projection-sigma",
+        "best-of",
+        "best-half-mean",
+        "dirac",
+        "dirac-mean",
+        "daps",
+    ],
+)
 def test_projected_sources_add_up_to_the_mixture(solver, priors, mixtures):
     sources = solve(mixtures, priors, solver=solver, steps=4, seeds=[0, 1])
     torch.testing.assert_close(sources.sum(dim=1), mixtures, atol=1e-5, rtol=0)

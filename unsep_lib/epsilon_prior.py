@@ -8,10 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from unsep_lib.schedule import PAPER_STEPS, paper_sigma, signal_power
+from unsep_lib.schedule import LEVEL_TOLERANCE, PAPER_STEPS, paper_sigma, signal_power
 
 TIME_SCALE = 1000  # the network's time is floor(t · 1000/200) (arXiv 2512.07226, as released)
-SIGMA_TOLERANCE = 1e-3  # relative distance from a trained level that still counts as that level
 SPEECH_LABELS = 1  # num_class of the released speech prior, which has one voice class
 SOUND_ROWS = 50  # num_class of the released sound prior, of which the first 41 are used
 SOUND_LABELS = (
@@ -66,7 +65,7 @@ class EpsilonPrior(nn.Module):
         """
         index = int((self.grid - sigma).abs().argmin())
         nearest = self.grid[index].item()
-        if not abs(sigma - nearest) <= SIGMA_TOLERANCE * nearest:
+        if not abs(sigma - nearest) <= LEVEL_TOLERANCE * nearest:
             raise ValueError(
                 f"expected one of the paper's {PAPER_STEPS} noise levels, from {self.sigma_min:.4g} to "
                 f"{self.sigma_max:.4g} and the nearest {nearest:.6g}, got σ = {sigma:g}"

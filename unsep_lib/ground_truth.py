@@ -17,7 +17,8 @@ from unsep_lib.initialise import SeededNoise, from_noisy_mixture
 from unsep_lib.priors import GaussianPrior
 from unsep_lib.schedule import log_grid
 from unsep_lib.solvers import Solver, reverse
-from unsep_lib.solvers.registry import END_SIGMA, START_SIGMA, OnStep, Seeds
+from unsep_lib.solvers.loop import OnStep, Seeds
+from unsep_lib.solvers.projections import END_SIGMA, START_SIGMA
 from unsep_lib.step_rules import Estimate, Projection, denoise_all
 
 POWER_FLOOR = 1e-30  # keeps 0/0 out of bins where no source has power
@@ -71,23 +72,22 @@ def sample_moments(sources: torch.Tensor) -> Moments:
 
 @dataclass(frozen=True)
 class AffineStep:
-    """A step that is affine in the state of each bin: `X ← A X + b + √variance Z`, Z standard normal.
+    """A step that is affine in the state of each bin: `X ← A X + b + Z`, Z normal, its covariance `noise` in any bin.
 
-    matrix A [bin, source, source]; offset b [bin, source].
+    matrix A [bin, to, from]; offset b [bin, to]; noise [to, to].
     """
 
     matrix: torch.Tensor
     offset: torch.Tensor
-    variance: float
+    noise: torch.Tensor
 
 
 def propagate(start: Moments, steps: Iterable[AffineStep]) -> Moments:
-    """Moments after affine steps: `mean ← A mean + b`, `Cov ← A Cov Aᵀ + variance · I`, bin by bin."""
+    """Moments after affine steps: `mean ← A mean + b`, `Cov ← A Cov Aᵀ + noise`, bin by bin."""
     mean, covariance = start.mean, start.covariance
-    identity = torch.eye(mean.shape[1], dtype=torch.float64)
     for step in steps:
         mean = (step.matrix.to(mean.dtype) @ mean[..., None])[..., 0] + step.offset
-        covariance = step.matrix @ covariance @ step.matrix.mT + step.variance * identity
+        covariance = step.matrix @ covariance @ step.matrix.mT + step.noise
     return Moments(start.length, mean, covariance)
 
 
@@ -106,14 +106,19 @@ def exact_shares(powers: torch.Tensor, sigma: float) -> torch.Tensor:
     return unknown / unknown.sum(dim=1, keepdim=True).clamp_min(POWER_FLOOR)
 
 
+def noisy_mixture_moments(mixture: torch.Tensor, sources: int, sigma: float) -> Moments:
+    """Moments of `initialise.from_noisy_mixture` for a mixture [time]: mean Y/K, covariance σ² I."""
+    mean = _spectrum(mixture)[:, None].expand(-1, sources) / sources
+    covariance = sigma**2 * torch.eye(sources, dtype=torch.float64).expand(len(mean), -1, -1)
+    return Moments(len(mixture), mean, covariance)
+
+
 def projected_moments(
     priors: Sequence[GaussianPrior], mixture: torch.Tensor, grid: Sequence[float], shares: Shares
 ) -> Moments:
     """What projection with the given shares samples on `grid` from a noisy mixture [time], in closed form."""
-    powers, sources = _powers(priors), len(priors)
-    mean = _spectrum(mixture)[:, None].expand(-1, sources) / sources
-    covariance = grid[0] ** 2 * torch.eye(sources, dtype=torch.float64).expand(len(powers), -1, -1)
-    return propagate(Moments(len(mixture), mean, covariance), projection_steps(powers, mixture, grid, shares))
+    start = noisy_mixture_moments(mixture, len(priors), grid[0])
+    return propagate(start, projection_steps(_powers(priors), mixture, grid, shares))
 
 
 def projection_steps(
@@ -130,7 +135,8 @@ def projection_steps(
         denoiser = torch.diag_embed(powers / (powers + sigma**2))
         projected = (identity - share[:, :, None]) @ denoiser
         matrix = (1 - ratio) * projected + ratio * identity
-        yield AffineStep(matrix, (1 - ratio) * share * _spectrum(mixture)[:, None], sigma_next**2 * (1 - ratio))
+        offset = (1 - ratio) * share * _spectrum(mixture)[:, None]
+        yield AffineStep(matrix, offset, sigma_next**2 * (1 - ratio) * identity)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ A start is a function (mixture [batch, time], sources, σ, noise) → state [bat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy
@@ -64,6 +64,15 @@ def from_noise(mixture: torch.Tensor, sources: int, sigma: float, noise: Noise) 
 def from_noisy_mixture(mixture: torch.Tensor, sources: int, sigma: float, noise: Noise) -> torch.Tensor:
     """An equal share of the mixture in every source, with its own noise: `y/K + σ n_k`, variance-exploding."""
     return mixture[:, None] / sources + sigma * noise.draw()
+
+
+def around(guess: torch.Tensor) -> Callable[[torch.Tensor, int, float, Noise], torch.Tensor]:
+    """The start at earlier estimates [batch, source, time] in fresh noise: `x̂_k + σ n_k`, variance-exploding."""
+
+    def start(mixture: torch.Tensor, sources: int, sigma: float, noise: Noise) -> torch.Tensor:
+        return guess + sigma * noise.draw()
+
+    return start
 
 
 def gaussian_noise(mixture: torch.Tensor, sources: int, sigma: float, noise: Noise) -> torch.Tensor:

@@ -12,6 +12,7 @@ import torch
 
 PAPER_STEPS = 200  # T (arXiv 2512.07226)
 PAPER_BETA_FIRST, PAPER_BETA_LAST = 1e-4, 0.02  # β_t is linear between them
+LEVEL_TOLERANCE = 1e-3  # relative distance from a trained level that still counts as that level
 
 
 def paper_betas() -> torch.Tensor:

@@ -30,6 +30,8 @@ HYBRID_SHARPNESS = 1000.0  # κ of the smooth maximum
 NORM_FLOOR = 1e-8  # added to gradient norms
 
 Guidance = Callable[[torch.Tensor, float, float], torch.Tensor]
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (Σ x̂_0, mixture), both [batch, time] → [batch]
+Cleaned = Callable[[Prior, torch.Tensor, float], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -57,19 +59,11 @@ def denoise_all(priors: Sequence[Prior], noisy: torch.Tensor, sigma: float) -> t
     return torch.stack([prior.denoise(noisy[:, k], sigma) for k, prior in enumerate(priors)], dim=1)
 
 
-@dataclass(frozen=True)
-class Projection:
-    """Gradient-free: make x̂_0 add up to the mixture, then draw from q(x_next | x, x̂_0) (DDNM, arXiv 2212.00490).
+class Ancestral:
+    """How a variance-exploding rule moves on: a draw from q(x_next | x, x̂_0) (DDPM, arXiv 2006.11239).
 
-    Variance-exploding: `x_next = x̂_0 + (σ_n²/σ²)(x − x̂_0) + σ_n √(1 − σ_n²/σ²) z`.
+    `x_next = x̂_0 + (σ_n²/σ²)(x − x̂_0) + σ_n √(1 − σ_n²/σ²) z`.
     """
-
-    consistency: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = share_by_power
-
-    def estimate(self, priors: Sequence[Prior], state: torch.Tensor, sigma: float, mixture: torch.Tensor) -> Estimate:
-        """Denoise every source and project onto the mixture."""
-        with torch.no_grad():
-            return Estimate(self.consistency(denoise_all(priors, state, sigma), mixture))
 
     def advance(
         self, state: torch.Tensor, estimate: Estimate, sigma: float, sigma_next: float, noise: Noise
@@ -80,6 +74,30 @@ class Projection:
         ratio = (sigma_next / sigma) ** 2
         mean = estimate.clean + ratio * (state - estimate.clean)
         return mean + sigma_next * math.sqrt(1 - ratio) * noise.draw()
+
+
+@dataclass(frozen=True)
+class Projection(Ancestral):
+    """Gradient-free: make x̂_0 add up to the mixture, then an ancestral step (DDNM, arXiv 2212.00490)."""
+
+    consistency: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = share_by_power
+
+    def estimate(self, priors: Sequence[Prior], state: torch.Tensor, sigma: float, mixture: torch.Tensor) -> Estimate:
+        """Denoise every source and project onto the mixture."""
+        with torch.no_grad():
+            return Estimate(self.consistency(denoise_all(priors, state, sigma), mixture))
+
+
+@dataclass(frozen=True)
+class LevelProjection(Ancestral):
+    """`Projection` by a consistency that depends on the noise level: (clean, mixture, σ) → clean."""
+
+    consistency: Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
+
+    def estimate(self, priors: Sequence[Prior], state: torch.Tensor, sigma: float, mixture: torch.Tensor) -> Estimate:
+        """Denoise every source and move towards the mixture."""
+        with torch.no_grad():
+            return Estimate(self.consistency(denoise_all(priors, state, sigma), mixture, sigma))
 
 
 def clamped_clean(prior: Prior, state: torch.Tensor, sigma: float) -> torch.Tensor:
@@ -106,9 +124,17 @@ def posterior_sample(
 
 
 def loss_gradient(
-    priors: Sequence[Prior], state: torch.Tensor, sigma: float, mixture: torch.Tensor, loss: ReconstructionLoss
+    priors: Sequence[Prior],
+    state: torch.Tensor,
+    sigma: float,
+    mixture: torch.Tensor,
+    loss: Loss,
+    cleaned: Cleaned = clamped_clean,
 ) -> Estimate:
-    """x̂_0 and the gradient of the loss with respect to the variance-preserving state, through the networks.
+    """x̂_0 and the gradient of the loss with respect to the state, through the networks.
+
+    cleaned: (prior, its state [batch, time], σ) → x̂_0, which owns the state's convention: variance-preserving unless
+    another is given.
 
     The sources meet only in their sum, so the gradient factors: that of the loss with respect to Σ x̂_0, then one
     vector–Jacobian product a source. One source's graph lives at a time, whatever their number; all but the last
@@ -116,22 +142,22 @@ def loss_gradient(
     """
     last = len(priors) - 1
     with torch.no_grad():
-        clean = [clamped_clean(prior, state[:, k], sigma) for k, prior in enumerate(priors[:-1])]
+        clean = [cleaned(prior, state[:, k], sigma) for k, prior in enumerate(priors[:-1])]
     with torch.enable_grad():
-        leaf, traced = _traced(priors[last], state[:, last], sigma)
+        leaf, traced = _traced(cleaned, priors[last], state[:, last], sigma)
         clean = torch.stack([*clean, traced.detach()], dim=1)
         total = clean.sum(dim=1).requires_grad_(True)
         (downhill,) = torch.autograd.grad(loss(total, mixture).sum(), total)
         gradients = [torch.autograd.grad(traced, leaf, downhill)[0]]
         for k in reversed(range(last)):
-            leaf, traced = _traced(priors[k], state[:, k], sigma)
+            leaf, traced = _traced(cleaned, priors[k], state[:, k], sigma)
             gradients.append(torch.autograd.grad(traced, leaf, downhill)[0])
     return Estimate(clean, torch.stack(gradients[::-1], dim=1))
 
 
-def _traced(prior: Prior, state: torch.Tensor, sigma: float) -> tuple[torch.Tensor, torch.Tensor]:
+def _traced(cleaned: Cleaned, prior: Prior, state: torch.Tensor, sigma: float) -> tuple[torch.Tensor, torch.Tensor]:
     leaf = state.detach().clone().requires_grad_(True)
-    return leaf, clamped_clean(prior, leaf, sigma)
+    return leaf, cleaned(prior, leaf, sigma)
 
 
 def _towards(gradient: torch.Tensor, length: float) -> torch.Tensor:

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from unsep_lib.priors import Prior, check_sigma
-from unsep_lib.schedule import log_grid, paper_grid
-
-LEVEL_TOLERANCE = 1e-3  # relative distance from a trained level that still counts as that level
+from unsep_lib.schedule import LEVEL_TOLERANCE, log_grid, paper_grid
 
 
 def grid_for(priors: Sequence[Prior], high: float, low: float, steps: int) -> list[float]:

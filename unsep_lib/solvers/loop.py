@@ -8,9 +8,9 @@ from itertools import pairwise
 
 import torch
 
-from unsep_lib.initialise import Noise
+from unsep_lib.initialise import Noise, SeededNoise
 from unsep_lib.priors import Prior
-from unsep_lib.step_rules import StepRule
+from unsep_lib.step_rules import Estimate, StepRule
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,24 @@ class Snapshot:
     guidance: torch.Tensor | None
 
 
+Start = Callable[[torch.Tensor, int, float, Noise], torch.Tensor]
+OnStep = Callable[[Snapshot], None] | None
+Seeds = Sequence[tuple[int, ...]]
+
+
+def seeded_noise(mixture: torch.Tensor, priors: Sequence[Prior], seeds: Seeds) -> SeededNoise:
+    """Noise for a batch of mixtures [batch, time] from a seed each, one stream a source in the priors' order."""
+    return SeededNoise(seeds, range(len(priors)), mixture.shape[-1], mixture.device)
+
+
 def reverse(
     mixture: torch.Tensor,
     priors: Sequence[Prior],
     grid: Sequence[float],
-    start: Callable[[torch.Tensor, int, float, Noise], torch.Tensor],
+    start: Start,
     rule: StepRule,
     noise: Noise,
-    on_step: Callable[[Snapshot], None] | None = None,
+    on_step: OnStep = None,
 ) -> torch.Tensor:
     """Sample sources that add up to `mixture`, from the first noise level of `grid` to the last, 0.
 
@@ -48,8 +58,16 @@ def reverse(
     for step, (sigma, sigma_next) in enumerate(pairwise(grid), start=1):
         estimate = rule.estimate(priors, state, sigma, mixture)
         state = rule.advance(state, estimate, sigma, sigma_next, noise)
-        if on_step is not None:
-            residual = mixture - estimate.clean.sum(dim=1)
-            guidance = None if estimate.gradient is None else torch.linalg.vector_norm(estimate.gradient, dim=-1)
-            on_step(Snapshot(step, len(grid) - 1, sigma, state, estimate.clean, residual, guidance))
+        report(on_step, mixture, grid, step, state, estimate)
     return state
+
+
+def report(
+    on_step: OnStep, mixture: torch.Tensor, grid: Sequence[float], step: int, state: torch.Tensor, estimate: Estimate
+) -> None:
+    """Call `on_step`, if there is one, with the Snapshot of step number `step`, from 1, on `grid`."""
+    if on_step is None:
+        return
+    residual = mixture - estimate.clean.sum(dim=1)
+    guidance = None if estimate.gradient is None else torch.linalg.vector_norm(estimate.gradient, dim=-1)
+    on_step(Snapshot(step, len(grid) - 1, grid[step - 1], state, estimate.clean, residual, guidance))

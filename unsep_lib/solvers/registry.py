@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 
-from unsep_lib.initialise import Noise, SeededNoise, from_noisy_mixture, gaussian_noise, noise_augmented_mixture
 from unsep_lib.priors import Prior
 from unsep_lib.schedule import PAPER_STEPS
-from unsep_lib.solvers.grids import grid_for, paper_levels
-from unsep_lib.solvers.loop import Snapshot, reverse
-from unsep_lib.step_rules import Guided, Hybrid, Projection, StepRule, cqt_diff_guidance, dps_guidance, dsg_guidance
-from unsep_lib.undiff import Undiff
-
-Start = Callable[[torch.Tensor, int, float, Noise], torch.Tensor]
-OnStep = Callable[[Snapshot], None] | None
-Seeds = Sequence[tuple[int, ...]]
-
-START_SIGMA, END_SIGMA = 0.7, 0.005  # log-σ grid of the projection; 1.5 scores 1.8 dB less
-MEAN_SAMPLES = 4  # short runs whose mean estimates the posterior mean, which SI-SDR rewards
+from unsep_lib.solvers.best_of import best_half_mean, best_of
+from unsep_lib.solvers.daps import daps
+from unsep_lib.solvers.dirac import dirac, dirac_mean
+from unsep_lib.solvers.guided import cqt_diff, dps, dsg, guided_tail, hybrid, undiff
+from unsep_lib.solvers.loop import OnStep
+from unsep_lib.solvers.projections import diffpir, projection, projection_equal, projection_mean, projection_sigma
+from unsep_lib.solvers.pseudoinverse import pigdm
+from unsep_lib.solvers.restarts import dirac_restart, projection_restart
+from unsep_lib.solvers.several import Run
 
 
 @dataclass(frozen=True)
@@ -34,67 +30,41 @@ class Solver:
     name: str
     summary: str
     default_steps: int
-    run: Callable[[torch.Tensor, Sequence[Prior], int, Seeds, OnStep], torch.Tensor]
-
-
-def projection(
-    mixture: torch.Tensor, priors: Sequence[Prior], steps: int, seeds: Seeds, on_step: OnStep = None
-) -> torch.Tensor:
-    """One sample by Wiener-weighted projection (DDNM, arXiv 2212.00490) on log-spaced noise levels."""
-    noise = SeededNoise(seeds, range(len(priors)), mixture.shape[-1], mixture.device)
-    grid = grid_for(priors, START_SIGMA, END_SIGMA, steps)
-    return reverse(mixture, priors, grid, from_noisy_mixture, Projection(), noise, on_step)
-
-
-def projection_mean(
-    mixture: torch.Tensor, priors: Sequence[Prior], steps: int, seeds: Seeds, on_step: OnStep = None
-) -> torch.Tensor:
-    """The mean of four short projection samples, run as one batch: close to the posterior mean."""
-    repeated = mixture.repeat_interleave(MEAN_SAMPLES, dim=0)
-    samples = [(*seed, sample) for seed in seeds for sample in range(MEAN_SAMPLES)]
-    sources = projection(repeated, priors, steps, samples, on_step)
-    return sources.unflatten(0, (len(mixture), MEAN_SAMPLES)).mean(dim=1)
-
-
-def on_paper_grid(
-    mixture: torch.Tensor,
-    priors: Sequence[Prior],
-    steps: int,
-    seeds: Seeds,
-    on_step: OnStep = None,
-    *,
-    rule: StepRule,
-    start: Start = noise_augmented_mixture,
-) -> torch.Tensor:
-    """A variance-preserving rule on the paper's noise levels, from the paper's start (arXiv 2512.07226).
-
-    Fewer than 200 steps respace the levels.
-    """
-    grid = paper_levels(priors, steps)
-    noise = SeededNoise(seeds, range(len(priors)), mixture.shape[-1], mixture.device)
-    return reverse(mixture, priors, grid, start, rule, noise, on_step)
-
-
-hybrid = partial(on_paper_grid, rule=Hybrid())
-dps = partial(on_paper_grid, rule=Guided(dps_guidance))
-dsg = partial(on_paper_grid, rule=Guided(dsg_guidance))
-cqt_diff = partial(on_paper_grid, rule=Guided(cqt_diff_guidance))
-undiff = partial(on_paper_grid, rule=Undiff(), start=gaussian_noise)
+    run: Run
 
 
 SOLVERS = {
     solver.name: solver
     for solver in (
-        Solver("projection-mean", "mean of 4 short projection samples (default)", 20, projection_mean),
+        Solver(
+            "dirac-restart",
+            "4 rounds of means of Dirac samples, each source left over in turn (default)",
+            40,
+            dirac_restart,
+        ),
+        Solver(
+            "projection-restart", "4 rounds of projection-mean, each from the last one's mean", 40, projection_restart
+        ),
+        Solver("projection-mean", "mean of 4 short projection samples", 20, projection_mean),
         Solver("projection", "one projection sample, no gradient", 40, projection),
         Solver("hybrid", "the paper's guided sampler, with gradients", PAPER_STEPS, hybrid),
         Solver("dsg", "guidance of fixed length on the step's noise sphere, with gradients", PAPER_STEPS, dsg),
         Solver("dps", "guidance along the plain gradient", PAPER_STEPS, dps),
         Solver("cqt-diff", "guidance of length 0.001·√L/√(1−ᾱ), with gradients", PAPER_STEPS, cqt_diff),
         Solver("undiff", "the paper's gradient-free baseline", PAPER_STEPS, undiff),
+        Solver("projection-equal", "projection with equal weights", 40, projection_equal),
+        Solver("projection-sigma", "projection, weights from Wiener's to equal", 40, projection_sigma),
+        Solver("diffpir", "soft projection, equal weights", 40, diffpir),
+        Solver("best-of", "likeliest of 4 short projection samples by the priors' own loss", 20, best_of),
+        Solver("best-half-mean", "mean of the likelier 4 of 8 short projection samples", 20, best_half_mean),
+        Solver("guided-tail", "projection, then 8 steps of the paper's, with gradients", 40, guided_tail),
+        Solver("pigdm", "guidance by a Gaussian guess of the mixture, with gradients", 40, pigdm),
+        Solver("dirac", "the last source is what the others leave, score differences", 40, dirac),
+        Solver("dirac-mean", "mean of 4 short Dirac samples", 20, dirac_mean),
+        Solver("daps", "fresh draws that add up to the mixture, 5 evaluations a step", 20, daps),
     )
 }
-DEFAULT_SOLVER = "projection-mean"
+DEFAULT_SOLVER = "dirac-restart"
 
 
 def solve(

@@ -1,0 +1,67 @@
+import pytest
+import torch
+
+from unsep_lib import consistency
+from unsep_lib.consistency import share_by_power, share_by_uncertainty, share_equally, share_softly
+from unsep_lib.ground_truth import exact_shares
+from unsep_lib.priors import stft
+
+LENGTH = 3000
+
+
+@pytest.fixture
+def estimates():
+    """Two sources of different colour and a third of none, [1, 3, time], and a mixture that they do not explain."""
+    white = torch.randn(4, LENGTH, generator=torch.Generator().manual_seed(0)).double()
+    low, high = white[0].cumsum(dim=0) * 0.002, white[1].diff(prepend=white[1][:1]) * 0.05
+    return torch.stack([low, high, 0.01 * white[2]])[None], 0.1 * white[3:]
+
+
+@pytest.mark.parametrize("sources", [1, 2, 5])
+@pytest.mark.parametrize("sigma", [0.005, 0.7])
+def test_the_soft_share_minimises_diffpirs_objective(sources, sigma, monkeypatch):
+    monkeypatch.setattr(consistency, "MIXTURE_NOISE", 0.01)
+    clean = torch.randn(1, sources, 8, generator=torch.Generator().manual_seed(1)).double()
+    mixture = torch.ones(1, 8).double()
+    found = share_softly(clean, mixture, sigma).requires_grad_(True)
+    weight = 7 * 0.01**2 / sigma**2
+    objective = (mixture - found.sum(dim=1)).square().sum() + weight * (found - clean).square().sum()
+    (slope,) = torch.autograd.grad(objective, found)
+    assert (mixture - clean.sum(dim=1)).abs().max() > 0.1
+    assert slope.abs().max() < 1e-12
+
+
+def test_the_soft_share_is_the_projection_for_a_mixture_without_noise(estimates, monkeypatch):
+    clean, mixture = estimates
+    assert not torch.allclose(share_softly(clean, mixture, 0.005), share_equally(clean, mixture), atol=1e-5)
+    monkeypatch.setattr(consistency, "MIXTURE_NOISE", 0.0)
+    torch.testing.assert_close(share_softly(clean, mixture, 0.005), share_equally(clean, mixture))
+
+
+def test_the_share_by_uncertainty_is_wieners_for_loud_and_equal_for_quiet_noise(estimates):
+    clean, mixture = estimates
+    equal, wiener = share_equally(clean, mixture), share_by_power(clean, mixture)
+    assert (equal - wiener).abs().max() > 0.01
+    torch.testing.assert_close(share_by_uncertainty(clean, mixture, 1e4), wiener, atol=1e-6, rtol=0)
+    torch.testing.assert_close(share_by_uncertainty(clean, mixture, 1e-8), equal, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("sigma", [0.01, 0.1])
+def test_the_share_by_uncertainty_is_the_exact_one_of_sources_whose_power_is_the_estimates(estimates, sigma):
+    """One frame alone, so that the transform's own round trip does not smooth the shares."""
+    clean, mixture = (signal[..., :1] for signal in estimates)
+    powers = stft(clean[0]).abs().square()[..., 0].T
+    moved = stft((share_by_uncertainty(clean, mixture, sigma) - clean)[0])[..., 0].T
+    shares = exact_shares(powers, sigma)
+    assert shares.std() > 0.01
+    residual = stft(mixture - clean.sum(dim=1))[0, :, 0]
+    torch.testing.assert_close(moved, shares * residual[:, None], atol=1e-4, rtol=1e-2)
+
+
+@pytest.mark.parametrize("length", [1, 700])
+def test_shares_of_any_kind_add_up_to_the_mixture(length):
+    clean = 0.1 * torch.randn(2, 3, length, generator=torch.Generator().manual_seed(2))
+    mixture = 0.1 * torch.randn(2, length, generator=torch.Generator().manual_seed(3))
+    uncertain = share_by_uncertainty(clean, mixture, 0.05)
+    for moved in (share_equally(clean, mixture), share_by_power(clean, mixture), uncertain):
+        torch.testing.assert_close(moved.sum(dim=1), mixture, atol=1e-6, rtol=0)

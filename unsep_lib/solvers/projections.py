@@ -1,0 +1,62 @@
+"""Solvers on log-spaced noise levels: one or several samples of a variance-exploding rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+
+from unsep_lib.consistency import share_by_uncertainty, share_equally, share_softly
+from unsep_lib.initialise import from_noisy_mixture
+from unsep_lib.priors import Prior
+from unsep_lib.solvers.grids import grid_for
+from unsep_lib.solvers.loop import OnStep, Seeds, Start, reverse, seeded_noise
+from unsep_lib.solvers.several import MEAN_SAMPLES, several
+from unsep_lib.step_rules import LevelProjection, Projection, StepRule
+
+START_SIGMA, END_SIGMA = 0.7, 0.005  # log-σ grid of the projection; 1.5 scores 1.8 dB less
+
+
+def on_log_grid(
+    mixture: torch.Tensor,
+    priors: Sequence[Prior],
+    steps: int,
+    seeds: Seeds,
+    on_step: OnStep = None,
+    *,
+    rule: StepRule,
+    start: Start = from_noisy_mixture,
+) -> torch.Tensor:
+    """One sample of a variance-exploding rule on log-spaced noise levels."""
+    grid = grid_for(priors, START_SIGMA, END_SIGMA, steps)
+    noise = seeded_noise(mixture, priors, seeds)
+    return reverse(mixture, priors, grid, start, rule, noise, on_step)
+
+
+projection = partial(on_log_grid, rule=Projection())
+projection_equal = partial(on_log_grid, rule=Projection(share_equally))
+projection_sigma = partial(on_log_grid, rule=LevelProjection(share_by_uncertainty))
+diffpir = partial(on_log_grid, rule=LevelProjection(share_softly))
+
+
+def projections(
+    mixture: torch.Tensor,
+    priors: Sequence[Prior],
+    steps: int,
+    seeds: Seeds,
+    on_step: OnStep = None,
+    *,
+    count: int,
+    start: Start = from_noisy_mixture,
+) -> torch.Tensor:
+    """`count` projection samples of every mixture, run as one batch: [batch, sample, source, time]."""
+    run = partial(projection, start=start)
+    return several(run, mixture, priors, steps, seeds, on_step, count=count)
+
+
+def projection_mean(
+    mixture: torch.Tensor, priors: Sequence[Prior], steps: int, seeds: Seeds, on_step: OnStep = None
+) -> torch.Tensor:
+    """The mean of four short projection samples, run as one batch: close to the posterior mean."""
+    return projections(mixture, priors, steps, seeds, on_step, count=MEAN_SAMPLES).mean(dim=1)
