@@ -68,3 +68,7 @@ def test_a_run_that_dies_is_reported(monkeypatch):
 def test_impossible_workloads_are_refused(options, message, capsys):
     assert main(["bench", "network", *options]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_bfloat16_changes_a_separation_little_but_does_change_it():
+    assert 1e-5 < benchmarks.separation_error(Workload(0.1, 16)) < 0.2

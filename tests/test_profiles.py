@@ -5,6 +5,7 @@ from importlib.resources import files
 import pytest
 
 from unsep_lib.profiles import load_profile, profile_names
+from unsep_lib.solvers import SOLVERS
 
 TABLE = tomllib.loads((files("unsep_lib.profiles") / "smoke.toml").read_text(encoding="utf-8"))
 EXPECTED_KEYS = {"train_minutes", "mixtures_per_task", "seeds", "solver_steps", "speech_prior", "sound_prior", "device"}
@@ -22,6 +23,18 @@ def test_the_three_profiles_load_and_grow():
     assert smoke.mixtures_per_task <= tutorial.mixtures_per_task <= paper.mixtures_per_task
     assert (smoke.device, tutorial.device) == ("cpu", "cpu")
     assert paper.solver_steps == 200
+    assert [profile.steps_of("hybrid") for profile in (smoke, tutorial, paper)] == [5, 200, 200]
+    assert [profile.steps_of("projection-mean") for profile in (smoke, tutorial, paper)] == [4, 40, 40]
+
+
+def test_every_profiles_solver_is_one_and_only_the_papers_takes_its_network():
+    profiles = {name: load_profile(name) for name in profile_names()}
+    assert all(profile.solver in SOLVERS for profile in profiles.values())
+    assert {name: (profile.speech_prior, profile.sound_prior) for name, profile in profiles.items()} == {
+        "smoke": ("speech", "sound"),
+        "tutorial": ("speech", "sound"),
+        "paper": ("paper-speech", "paper-sound"),
+    }
 
 
 def test_every_profile_has_every_key():

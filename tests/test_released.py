@@ -24,6 +24,11 @@ def state():
     return {name: tensor.float() for name, tensor in formula_state(TfReferenceNetwork(SOUND)).items()}
 
 
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("UNSEP_HOME", str(tmp_path_factory.mktemp("home")))
+
+
 @pytest.fixture
 def released(state, tmp_path):
     """A file as the authors release them: a plain and an averaged state."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import statistics
 import time
-import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 
 import numpy as np
@@ -15,16 +14,19 @@ import torch
 from torch import nn
 
 from unsep_lib.audio import SAMPLE_RATE
+from unsep_lib.epsilon_prior import EpsilonPrior
 from unsep_lib.likelihood import ReconstructionLoss
 from unsep_lib.memory import peak_memory_mb
+from unsep_lib.networks.formula import formula_state
 from unsep_lib.networks.tf_attention import TfAttentionNetwork
 from unsep_lib.networks.tf_config import TfConfig
 from unsep_lib.networks.tf_reference import TfReferenceNetwork
 from unsep_lib.schedule import paper_signal_power
+from unsep_lib.solvers import solve
 
 STEP, NETWORK_TIME = 100, 500  # a step in the middle of the paper's 200, and floor(100 · 1000/200)
 WARM_UP = 2_040  # samples of the run that is not timed: libraries load and choose their kernels
-BIAS_SCALE = 0.1  # of the formula's weights
+SEPARATION_STEPS = 10  # of the separation whose error is measured
 REFERENCE, FAST = "reference", "fast"
 
 
@@ -67,16 +69,6 @@ class Comparison:
         return f"time ratio {self.time_ratio:.2f} memory ratio {self.memory_ratio:.2f} error {self.error:.1e}"
 
 
-def formula_state(network: nn.Module) -> dict[str, torch.Tensor]:
-    """Float64 weights from a formula: N(0, 1) seeded by crc32 of the name, ·0.1 if 1-D, else /√(fan-in)."""
-
-    def weight(name: str, shape: tuple[int, ...]) -> torch.Tensor:
-        values = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)
-        return torch.from_numpy(values * BIAS_SCALE if len(shape) == 1 else values / np.sqrt(np.prod(shape[1:])))
-
-    return {name: weight(name, tuple(tensor.shape)) for name, tensor in network.state_dict().items()}
-
-
 def guided_step(network: nn.Module, state: torch.Tensor, mixture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """ε and the gradient of the paper's loss of x̂_0 with respect to x_t, for `state` and `mixture` [batch, time]."""
     power = paper_signal_power()[STEP].item()
@@ -90,11 +82,7 @@ def guided_step(network: nn.Module, state: torch.Tensor, mixture: torch.Tensor) 
 
 def measure(side: str, workload: Workload) -> Measurement:
     """Time one guided step in this process, after a short one that is not timed."""
-    network = (TfReferenceNetwork if side == REFERENCE else TfAttentionNetwork)(TfConfig(width=workload.width))
-    network.load_state_dict(formula_state(network))
-    network.requires_grad_(False)
-    if workload.bfloat16 and side == FAST:
-        network.bfloat16_products()
+    network = _network(side, workload)
     noise = np.random.RandomState(0).standard_normal((2, 1, round(workload.seconds * SAMPLE_RATE)))
     state, mixture = torch.from_numpy(noise).float() * torch.tensor([0.3, 0.1])[:, None, None]
     guided_step(network, state[:, :WARM_UP], mixture[:, :WARM_UP])
@@ -102,6 +90,27 @@ def measure(side: str, workload: Workload) -> Measurement:
     epsilon, gradient = guided_step(network, state, mixture)
     seconds = time.perf_counter() - began
     return Measurement(seconds, peak_memory_mb(), (epsilon.numpy(), gradient.numpy()))
+
+
+def separation_error(workload: Workload) -> float:
+    """What bfloat16 changes in a separation: `‖x_bfloat16 − x_float32‖/‖x_float32‖` over two sources.
+
+    The paper's guided solver on a few of its 200 levels, the fast network with the formula's weights as both priors,
+    the same noise; `workload` gives length and width.
+    """
+    mixture = 0.1 * torch.randn(1, round(workload.seconds * SAMPLE_RATE), generator=torch.Generator().manual_seed(0))
+    results = []
+    for bfloat16 in (False, True):
+        prior = EpsilonPrior(_network(FAST, replace(workload, bfloat16=bfloat16)))
+        results.append(solve(mixture, [prior, prior], solver="hybrid", steps=SEPARATION_STEPS, seeds=[0]))
+    return ((results[1] - results[0]).norm() / results[0].norm()).item()
+
+
+def _network(side: str, workload: Workload) -> nn.Module:
+    network = (TfReferenceNetwork if side == REFERENCE else TfAttentionNetwork)(TfConfig(width=workload.width))
+    network.load_state_dict(formula_state(network))
+    network.requires_grad_(False)
+    return network.bfloat16_products() if workload.bfloat16 and side == FAST else network
 
 
 def _send(side: str, workload: Workload, pipe: Connection) -> None:

@@ -23,6 +23,7 @@ from unsep_lib.priors import EdmPrior
 FORMAT = "unsep-compact-1"  # names the network and preconditioning that the tensors belong to
 TF_FORMAT = "unsep-tf-attention-1"  # the paper's network and its ε, imported
 PRETRAINED = Path(__file__).parent / "pretrained"
+RELEASED = {"paper-speech": "speech_source.pt", "paper-sound": "sound_source.pt"}  # prior → the authors' file
 
 
 def home() -> Path:
@@ -40,14 +41,17 @@ def find_prior(name: str) -> Path:
     """The file of the prior called `name`, or `name` itself if it is a file.
 
     Raises:
-        ValueError: neither; the message lists the known names.
+        ValueError: neither; the message lists the known names, or tells what makes a prior of the paper.
     """
     known = available_priors()
     if name in known:
         return known[name]
     if Path(name).is_file():
         return Path(name)
-    raise ValueError(f"unknown prior {name!r}: known are {', '.join(known) or 'none'}, or give a file")
+    remedy = "or give a file"
+    if name in RELEASED:
+        remedy = f"and `unsep checkpoint import {RELEASED[name]} --name {name}` makes this one"
+    raise ValueError(f"unknown prior {name!r}: known are {', '.join(known) or 'none'}, {remedy}")
 
 
 def save_prior(path: Path | str, prior: EdmPrior, card: Mapping[str, object]) -> None:

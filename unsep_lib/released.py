@@ -1,4 +1,4 @@
-"""The authors' released checkpoints (arXiv 2512.07226), turned into priors of this library."""
+"""Priors of the paper's network (arXiv 2512.07226): the authors' released checkpoints, and random stand-ins."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from safetensors.torch import save_file
 from unsep_lib.checkpoints import TF_FORMAT
 from unsep_lib.epsilon_prior import labels_of_classes
 from unsep_lib.files import atomic_path, sha256
+from unsep_lib.networks.formula import formula_state
 from unsep_lib.networks.tf_attention import TfAttentionNetwork
 from unsep_lib.networks.tf_config import TfConfig, config_of
+from unsep_lib.trust import check_pin, pin
 
 WEIGHTS = "ema"  # the averaged weights; only they separate well
 LICENCE = "unresolved; not to be redistributed"
+UNTRAINED = "weights from a formula, trained on nothing: they exercise the code and separate nothing"
 DIFFERENCES_SHOWN = 3
 
 
@@ -29,7 +32,7 @@ def read_released(path: Path | str) -> tuple[TfConfig, dict[str, torch.Tensor]]:
     Raises:
         ValueError: no such file, no checkpoint, objects other than tensors in it, or weights of another network.
     """
-    checkpoint = _load_tensors(Path(path))
+    checkpoint = _load_tensors(_existing(path))
     if not isinstance(checkpoint, Mapping) or not isinstance(checkpoint.get(WEIGHTS), Mapping):
         found = ", ".join(map(str, list(checkpoint)[:DIFFERENCES_SHOWN])) if isinstance(checkpoint, Mapping) else ""
         raise ValueError(f"{path}: expected a dictionary with a state under {WEIGHTS!r}, got {found or 'none'}")
@@ -41,9 +44,14 @@ def read_released(path: Path | str) -> tuple[TfConfig, dict[str, torch.Tensor]]:
     return config, {name: tensor.detach().float().clone().contiguous() for name, tensor in state.items()}
 
 
-def _load_tensors(path: Path) -> object:
+def _existing(path: Path | str) -> Path:
+    path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
+    return path
+
+
+def _load_tensors(path: Path) -> object:
     try:
         with warnings.catch_warnings(action="ignore"):
             return torch.load(path, weights_only=True, map_location="cpu")
@@ -79,23 +87,48 @@ def _shape(shape: tuple[int, ...] | None) -> str:
     return "none" if shape is None else "×".join(map(str, shape))
 
 
-def import_released(path: Path | str, target: Path | str) -> dict[str, object]:
+def import_released(path: Path | str, target: Path | str, accept_new_hash: bool = False) -> dict[str, object]:
     """Write a released checkpoint's weights as the prior file `target`, atomically; returns its card.
 
+    The hash of the first file of a name is pinned; `accept_new_hash` pins another one instead.
+
     Raises:
-        ValueError: as `read_released`, or `target` cannot be written.
+        ValueError: as `read_released`, a file that is not the one imported before, or `target` cannot be written.
     """
+    path = _existing(path)
+    digest = sha256(path)
+    check_pin(path.name, digest, accept_new_hash)
     config, tensors = read_released(path)
+    card = _write_prior(target, config, tensors, {"source": path.name, "sha256": digest, "licence": LICENCE})
+    pin(path.name, digest)
+    return card
+
+
+def write_random(target: Path | str, config: TfConfig) -> dict[str, object]:
+    """Write the paper's network with weights from a formula as the prior file `target`, atomically; returns its card.
+
+    It runs wherever an imported prior runs, and separates nothing.
+
+    Raises:
+        ValueError: `target` cannot be written.
+    """
+    with torch.device("meta"):
+        network = TfAttentionNetwork(config)
+    tensors = {name: tensor.float() for name, tensor in formula_state(network).items()}
+    return _write_prior(target, config, tensors, {"untrained": UNTRAINED, "hours": 0.0})
+
+
+def _write_prior(
+    target: Path | str, config: TfConfig, tensors: Mapping[str, torch.Tensor], origin: Mapping[str, object]
+) -> dict[str, object]:
     card = {
         "format": TF_FORMAT,
         "name": Path(target).stem,
         "network": asdict(config),
         "labels": list(labels_of_classes(config.labels)),
         "parameters": sum(tensor.numel() for tensor in tensors.values()),
-        "source": Path(path).name,
-        "sha256": sha256(path),
-        "licence": LICENCE,
+        **origin,
     }
     with atomic_path(target) as temporary:
-        save_file(tensors, temporary, metadata={"card": json.dumps(card, ensure_ascii=False)})
+        save_file(dict(tensors), temporary, metadata={"card": json.dumps(card, ensure_ascii=False)})
     return card

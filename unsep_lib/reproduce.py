@@ -20,11 +20,11 @@ from unsep_lib.checkpoints import PRETRAINED
 from unsep_lib.embedded import REPOSITORY, embedded_dir
 from unsep_lib.files import write_json
 from unsep_lib.notebook import OUT_VARIABLE
-from unsep_lib.profiles import PROFILE_VARIABLE
+from unsep_lib.profiles import PROFILE_VARIABLE, load_profile
 from unsep_lib.report import write_report
 
 MEMORY_INTERVAL = 0.2  # seconds between readings of a notebook's memory
-NOTEBOOK_TIMEOUT = 3600  # seconds a cell may take under the longest profile that runs here
+CELL_SECONDS = 3600  # a cell may take, beside the training that the profile asks for
 
 
 def notebooks_dir() -> Path:
@@ -92,13 +92,17 @@ def _execute(source: Path, profile: str, out: Path) -> tuple[float, float]:
         try:
             papermill.execute_notebook(
                 source, target, parameters={"profile": profile}, kernel_name="python3", cwd=str(source.parent),
-                progress_bar=False, execution_timeout=NOTEBOOK_TIMEOUT,
+                progress_bar=False, execution_timeout=_timeout(profile),
             )  # fmt: skip
         except papermill.PapermillExecutionError as error:
             raise ValueError(
                 f"{source.stem}: cell {error.exec_count} failed with {error.ename}: {error.evalue}; see {target}"
             ) from error
     return time.monotonic() - began, peak[0]
+
+
+def _timeout(profile: str) -> int:
+    return CELL_SECONDS + round(2 * 60 * load_profile(profile).train_minutes)
 
 
 @contextmanager

@@ -1,29 +1,102 @@
-"""`unsep bench`: what a step costs on this machine."""
+"""`unsep bench`: what a step costs on this machine, and what an evaluation would cost on a GPU."""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from unsep_lib.gpu import H100_FLOAT32, PETA, TERA, UTILISATION, Gpu
+
+MIXTURES_PER_TASK = 100  # of the estimate; nothing the paper says
+GPU_COUNTS = (1, 8)
+SEPARATION_SECONDS = 1.0  # of the separation in both precisions; longer only takes longer
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add the subcommand's options."""
-    parser = subparsers.add_parser("bench", help="measure speed and memory")
+    parser = subparsers.add_parser("bench", help="measure speed and memory, estimate GPU hours")
     actions = parser.add_subparsers(required=True, metavar="ACTION")
-    action = actions.add_parser("network", help="a guided step of the paper's network, readable against fast form")
-    action.add_argument("--repeats", type=int, default=3, help="runs of each form (default: %(default)s)")
-    action.add_argument("--seconds", type=float, default=4.0, help="of audio (default: %(default)s)")
-    action.add_argument("--width", type=int, default=72, help="channels, a multiple of 8 (default: %(default)s)")
-    action.add_argument("--bfloat16", action="store_true", help="the fast form multiplies matrices in bfloat16")
-    action.set_defaults(run=run)
+    network = actions.add_parser("network", help="a guided step of the paper's network, readable against fast form")
+    network.add_argument("--repeats", type=int, default=3, help="runs of each form (default: %(default)s)")
+    network.add_argument("--bfloat16", action="store_true", help="the fast form multiplies matrices in bfloat16")
+    network.set_defaults(run=run_network)
+    hours = actions.add_parser("hours", help="the five tasks with the paper's solver and network on GPUs: an estimate")
+    mixtures = hours.add_mutually_exclusive_group()
+    mixtures.add_argument("--mixtures", type=Path, metavar="DIR", help="the mixtures that `unsep evaluate` would read")
+    mixtures.add_argument(
+        "--per-task",
+        type=int,
+        default=MIXTURES_PER_TASK,
+        metavar="N",
+        help="mixtures of each task (default: %(default)s)",
+    )
+    hours.add_argument("--steps", type=int, default=200, help="guided steps a mixture (default: %(default)s)")
+    hours.add_argument(
+        "--peak",
+        type=float,
+        default=H100_FLOAT32,
+        metavar="TFLOP/s",
+        help="of one GPU (default: %(default)s, an H100 in float32)",
+    )
+    hours.add_argument(
+        "--utilisation",
+        type=float,
+        default=UTILISATION,
+        help="share of the peak that is reached (default: %(default)s, assumed)",
+    )
+    hours.set_defaults(run=run_hours)
+    for action in (network, hours):
+        action.add_argument("--seconds", type=float, default=4.0, help="of audio (default: %(default)s)")
+        action.add_argument("--width", type=int, default=72, help="channels, a multiple of 8 (default: %(default)s)")
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run_network(arguments: argparse.Namespace) -> int:
     """Measure both forms, each run in its own process; the last line holds the ratios."""
-    from unsep_lib.benchmarks import Measurement, Workload, compare_networks
+    from unsep_lib.benchmarks import Measurement, Workload, compare_networks, separation_error
 
     def show(side: str, measurement: Measurement) -> None:
         print(f"{side:<10}{measurement.seconds:8.2f} s{measurement.peak_mb:9.0f} MB", flush=True)
 
     workload = Workload(arguments.seconds, arguments.width, arguments.bfloat16)
+    if arguments.bfloat16:
+        error = separation_error(replace(workload, seconds=min(workload.seconds, SEPARATION_SECONDS)))
+        print(f"a separation in bfloat16 differs from float32's by {error:.1e} of its norm", flush=True)
     print(compare_networks(workload, arguments.repeats, show))
     return 0
+
+
+def run_hours(arguments: argparse.Namespace) -> int:
+    """Count the FLOP of an evaluation and of the whole work; turn them into hours."""
+    from unsep_lib.flops import NetworkFlop, Workload
+    from unsep_lib.networks.tf_config import TfConfig
+
+    gpu = Gpu(arguments.peak, arguments.utilisation)
+    workload = Workload(asked_mixtures(arguments), arguments.steps)
+    network = NetworkFlop(TfConfig(width=arguments.width))
+    seconds = workload.mixtures[0][1]
+    evaluation, flop = network.evaluation(seconds), workload.flop(network)
+    print(f"one evaluation of {seconds:g} s: {evaluation.plain / TERA:.3g} TFLOP, "
+          f"with its gradient {evaluation.guided / TERA:.3g} TFLOP (counted)")  # fmt: skip
+    print(f"{len(workload.mixtures)} mixtures of {sum(sources for sources, _ in workload.mixtures)} sources, "
+          f"{workload.steps} steps: {flop / PETA:.4g} PFLOP (counted)")  # fmt: skip
+    for count in GPU_COUNTS:
+        print(f"{count} GPU{'s' if count > 1 else ''}: {gpu.hours(flop, count):.3g} hours (estimate: {gpu} each)")
+    return 0
+
+
+def asked_mixtures(arguments: argparse.Namespace) -> tuple[tuple[int, float], ...]:
+    """Sources and seconds of every mixture of the folder, or of so many of each task.
+
+    Raises:
+        ValueError: no such folder, or not a mixture.
+    """
+    from unsep_lib.mixtures import TASKS, read_mixtures
+
+    if arguments.mixtures is not None:
+        found = read_mixtures(arguments.mixtures)
+        return tuple((len(item.specs), len(item.mixture) / item.sample_rate) for item in found)
+    if arguments.per_task < 1:
+        raise ValueError(f"expected at least 1 mixture of each task, got {arguments.per_task}")
+    one_each = tuple((task.speech + task.sounds, arguments.seconds) for task in TASKS.values())
+    return one_each * arguments.per_task

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from unsep_lib.commands.options import add_solver_options, check_device
@@ -20,9 +21,26 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--only", default="", metavar="TASK", help="only subfolders whose name starts with this")
     parser.add_argument("--source", action="append", default=[], metavar="PRIOR[:LABEL]", help="without labels.txt")
+    parser.add_argument(
+        "--part", type=part, default=(1, 1), metavar="K/N", help="only every N-th mixture from the K-th: a GPU's share"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--profile", metavar="NAME", help="smoke, tutorial, paper or a TOML file: its solver, steps, priors and device"
+    )
     add_solver_options(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, device=None)
+
+
+def part(text: str) -> tuple[int, int]:
+    """Parse K/N with 1 ≤ K ≤ N."""
+    try:
+        number, parts = map(int, text.split("/"))
+    except ValueError:
+        number, parts = 0, 0
+    if not 1 <= number <= parts:
+        raise argparse.ArgumentTypeError(f"expected K/N with K from 1 to N, got {text!r}")
+    return number, parts
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -32,11 +50,16 @@ def run(arguments: argparse.Namespace) -> int:
     from unsep_lib.mixtures import read_mixtures
     from unsep_lib.specification import parse_spec
 
+    apply_profile(arguments)
     check_device(arguments.device)
     mixtures = read_mixtures(arguments.mixtures, [parse_spec(text) for text in arguments.source])
     mixtures = [mixture for mixture in mixtures if mixture.name.startswith(arguments.only)]
     if not mixtures:
         raise ValueError(f"{arguments.mixtures}: no mixture's name starts with {arguments.only!r}")
+    number, parts = arguments.part
+    if number > len(mixtures):
+        raise ValueError(f"expected at most as many parts as mixtures, {len(mixtures)}, got part {number}/{parts}")
+    mixtures = mixtures[number - 1 :: parts]
     evaluation = evaluate(mixtures, separating_method(mixtures, arguments), show_rows)
     show(evaluation, "improvement")
     show(evaluate(mixtures, oracle), "oracle ratio mask")
@@ -47,20 +70,47 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def apply_profile(arguments: argparse.Namespace) -> None:
+    """Fill in what the options leave open from the profile, if one is asked for."""
+    from unsep_lib.profiles import load_profile
+    from unsep_lib.solvers import DEFAULT_SOLVER
+
+    profile = load_profile(arguments.profile) if arguments.profile else None
+    if profile is not None:
+        arguments.solver = arguments.solver or profile.solver
+        if arguments.steps is None:
+            arguments.steps = profile.steps_of(arguments.solver)
+        of_profile = [("speech", profile.speech_prior), ("sound", profile.sound_prior)]
+        arguments.prior = [*of_profile, *arguments.prior]
+        arguments.device = arguments.device or profile.device
+    arguments.solver = arguments.solver or DEFAULT_SOLVER
+    arguments.device = arguments.device or "cpu"
+
+
+def warn_of_untrained(names) -> None:
+    """Say on stderr which of the priors were never trained."""
+    from unsep_lib.checkpoints import card_of, find_prior
+
+    for name in dict.fromkeys(names):
+        if reason := card_of(find_prior(str(name))).get("untrained"):
+            print(f"note: {name} holds {reason}", file=sys.stderr)
+
+
 def separating_method(mixtures, arguments: argparse.Namespace):
     """The method that the options ask for; loads every prior before the first mixture."""
     from unsep_lib.separate import load_priors, separate
-    from unsep_lib.solvers import DEFAULT_SOLVER
 
     specs = list(dict.fromkeys(spec for mixture in mixtures for spec in mixture.specs))
-    priors = dict(zip(specs, load_priors(specs, dict(arguments.prior), arguments.device), strict=True))
+    files = dict(arguments.prior)
+    priors = dict(zip(specs, load_priors(specs, files, arguments.device), strict=True))
+    warn_of_untrained(files.get(spec.prior, spec.prior) for spec in specs)
 
     def method(mixture):
         separation = separate(
             mixture.mixture.to(arguments.device),
             mixture.sample_rate,
             [priors[spec] for spec in mixture.specs],
-            solver=arguments.solver or DEFAULT_SOLVER,
+            solver=arguments.solver,
             steps=arguments.steps,
             seed=arguments.seed,
         )

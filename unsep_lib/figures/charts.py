@@ -49,13 +49,15 @@ def matrix(values: torch.Tensor, rows: Sequence[str], columns: Sequence[str], la
     return figure
 
 
-def cost(points: Mapping[str, tuple[float, float, float, float]], ylabel: str) -> Figure:
-    """Quality against cost: points[name] = (seconds a mixture, mean, low, high)."""
+def cost(
+    points: Mapping[str, tuple[float, float, float, float]], ylabel: str, xlabel: str = "seconds a mixture"
+) -> Figure:
+    """Quality against cost: points[name] = (cost, mean, low, high)."""
     figure = Figure(figsize=(5.5, 3.0), layout="constrained")
     axes = figure.subplots()
     for name, (seconds, mean, low, high) in points.items():
         axes.errorbar(seconds, mean, [[mean - low], [high - mean]], fmt="o", capsize=3, label=name)
-    axes.set(xscale="log", xlabel="seconds a mixture", ylabel=ylabel)
+    axes.set(xscale="log", xlabel=xlabel, ylabel=ylabel)
     axes.legend()
     return figure
 

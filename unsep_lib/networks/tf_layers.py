@@ -80,7 +80,7 @@ class _Rotated(torch.autograd.Function):
         result = first.new_empty(*first.shape[:-1], 3 * first.shape[-1])
         query, key, value = result.chunk(3, dim=-1)
         for part, gradient in zip((query, key), gradients[:2], strict=True):
-            torch.mul(_pairs(gradient), turned_back, out=_pairs(part))
+            torch.mul(_pairs(gradient.contiguous()), turned_back, out=_pairs(part))
         value.copy_(gradients[2])
         return result, None
 
@@ -119,7 +119,8 @@ class GatedMlp(nn.Module):
         self.fc2 = nn.Conv2d(2 * width, width, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return product(gated(product(x, self.fc1)), self.fc2)
+        hidden = gated(product(x.to(self.fc1.weight.dtype), self.fc1))
+        return product(hidden, self.fc2).to(x.dtype)
 
 
 class AxisAttention(nn.Module):
@@ -139,7 +140,7 @@ class AxisAttention(nn.Module):
     def lines(self, x: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
         """Attention and MLP on lines [line, position, channel], modulated by vectors [6, channel]."""
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = vectors
-        hidden = gated(product(channel_norm(x), self.sup_conv))
+        hidden = gated(product(channel_norm(x).to(self.sup_conv.weight.dtype), self.sup_conv)).to(x.dtype)
         x = torch.addcmul(x, self.attn(channel_norm(hidden, scale, shift)), gate)
         return torch.addcmul(x, self.mlp(channel_norm(x, mlp_scale, mlp_shift)), mlp_gate)
 

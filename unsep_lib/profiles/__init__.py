@@ -9,6 +9,7 @@ from pathlib import Path
 
 DEFAULT_PROFILE = "tutorial"
 PROFILE_VARIABLE = "UNSEP_PROFILE"
+PAPER_SOLVERS = ("hybrid", "dsg", "dps", "cqt-diff", "undiff")
 TYPES = {"str": str, "int": int, "float": float}
 
 
@@ -16,16 +17,18 @@ TYPES = {"str": str, "int": int, "float": float}
 class Profile:
     """Sizes of the notebooks' work.
 
-    train_minutes: of a notebook's own prior; mixtures_per_task and seeds: of the experiments; solver_steps: of the
-    guided solver; projection_steps: of the default solver; sample_steps: of a single sample; truth_seeds: samples
-    whose moments are compared with a Gaussian posterior's; speech_prior, sound_prior: names or files; device: where to
-    compute; speech_data, sound_data: manifests to train on, empty for the embedded clips.
+    train_minutes: of a notebook's own prior; mixtures_per_task and seeds: of the experiments; solver: what separates
+    all five tasks; solver_steps: of a guided solver; projection_steps: of a projection; sample_steps: of a single
+    sample; truth_seeds: samples whose moments are compared with a Gaussian posterior's; speech_prior, sound_prior:
+    names or files; device: where to compute; speech_data, sound_data: manifests to train on, empty for the embedded
+    clips.
     """
 
     name: str
     train_minutes: float
     mixtures_per_task: int
     seeds: int
+    solver: str
     solver_steps: int
     projection_steps: int
     sample_steps: int
@@ -35,6 +38,10 @@ class Profile:
     device: str
     speech_data: str
     sound_data: str
+
+    def steps_of(self, solver: str) -> int:
+        """Noise levels that `solver` goes through: more on the paper's schedule than on any other."""
+        return self.solver_steps if solver in PAPER_SOLVERS else self.projection_steps
 
 
 def profile_names() -> list[str]:
