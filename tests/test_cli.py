@@ -111,6 +111,7 @@ def test_the_list_names_priors_labels_and_solvers(home, capsys):
     guided = dict.fromkeys(("hybrid", "dsg", "dps", "cqt-diff", "undiff"), "200")
     short = dict.fromkeys(("projection-mean", "best-of", "best-half-mean", "dirac-mean", "daps"), "20")
     single = (
+        "dirac-restart",
         "projection-restart",
         "projection",
         "projection-equal",

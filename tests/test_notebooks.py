@@ -38,6 +38,7 @@ def test_the_series_is_there():
         "06_separate",
         "07_experiments",
         "08_facts_controls",
+        "09_your_solver",
     ]
 
 

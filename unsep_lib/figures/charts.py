@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy
 import torch
+from matplotlib import colormaps
 from matplotlib.figure import Figure
+
+MARKS = "osD^v"  # told apart where colours are not
 
 
 def training_curve(curves: Mapping[str, Sequence[Mapping[str, object]]]) -> Figure:
@@ -88,17 +92,20 @@ def posterior_figure(powers: Sequence[torch.Tensor], covariance: torch.Tensor) -
 
 
 def deviations_figure(rows: Sequence) -> Figure:
-    """Bias against spread of `ground_truth.Deviation` rows: a line a solver, its most steps as a large dot."""
-    figure = Figure(figsize=(6.5, 3.6), layout="constrained")
+    """Bias against spread of `ground_truth.Deviation` rows: a line a solver, its most steps as a large mark."""
+    figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.subplots()
-    for name in dict.fromkeys(row.solver for row in rows):
+    names = list(dict.fromkeys(row.solver for row in rows))
+    colours = colormaps["viridis"](numpy.linspace(0, 0.95, len(names)))
+    for name, colour, mark in zip(names, colours, cycle(MARKS), strict=False):
         own = sorted((row for row in rows if row.solver == name), key=lambda row: row.steps)
-        (line,) = axes.plot([row.spread for row in own], [row.bias for row in own], ".-", label=name)
-        axes.plot(own[-1].spread, own[-1].bias, "o", color=line.get_color())
+        spreads, biases = [row.spread for row in own], [row.bias for row in own]
+        axes.plot(spreads, biases, "-", color=colour, marker=mark, markersize=4, label=name)
+        axes.plot(spreads[-1], biases[-1], mark, color=colour, markersize=8)
     axes.axhline(rows[0].bias_floor, color="grey", lw=0.8, ls=":")
     axes.axvline(1.0, color="grey", lw=0.8, ls=":")
-    axes.set(xlabel="spread relative to the posterior's", ylabel="bias")
-    axes.legend(fontsize="small")
+    axes.set(xlabel="spread relative to the posterior's", ylabel="bias", yscale="log")
+    axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1.0))
     return figure
 
 
