@@ -63,10 +63,11 @@ def run(arguments: argparse.Namespace) -> int:
     evaluation = evaluate(mixtures, separating_method(mixtures, arguments), show_rows)
     show(evaluation, "improvement")
     show(evaluate(mixtures, oracle), "oracle ratio mask")
+    report = evaluation.as_json()
     print(f"{100 * evaluation.collapsed:.1f} % of sources collapsed, {evaluation.seconds_per_mixture:.1f} s a mixture, "
-          f"{evaluation.as_json()['peak_memory_mb']:.0f} MB at most")  # fmt: skip
+          f"{report['peak_memory_mb']:.0f} MB at most")  # fmt: skip
     if arguments.json:
-        write_json(arguments.json, evaluation.as_json())
+        write_json(arguments.json, report)
     return 0
 
 

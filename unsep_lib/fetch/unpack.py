@@ -7,7 +7,6 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -106,12 +105,8 @@ def _merge(source: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         source.rename(target)
         return
-    for path in _entries(source):
+    for path in sorted(source.iterdir()):
         if path.is_dir() and (target / path.name).is_dir():
             _merge(path, target / path.name)
         else:
             path.replace(target / path.name)
-
-
-def _entries(folder: Path) -> Iterator[Path]:
-    return iter(sorted(folder.iterdir()))

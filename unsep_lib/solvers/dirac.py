@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -13,7 +14,7 @@ from unsep_lib.priors import Prior
 from unsep_lib.solvers.grids import grid_for
 from unsep_lib.solvers.loop import OnStep, Seeds, Start, report, seeded_noise
 from unsep_lib.solvers.projections import END_SIGMA, START_SIGMA
-from unsep_lib.solvers.several import MEAN_SAMPLES, several
+from unsep_lib.solvers.several import mean_of
 from unsep_lib.step_rules import Estimate, denoise_all
 
 CHURN = 20.0  # S_churn; without it the samples hardly spread (Gaussian sources)
@@ -53,11 +54,7 @@ def dirac(
     return state
 
 
-def dirac_mean(
-    mixture: torch.Tensor, priors: Sequence[Prior], steps: int, seeds: Seeds, on_step: OnStep = None
-) -> torch.Tensor:
-    """The mean of four short Dirac samples, run as one batch (arXiv 2302.02257)."""
-    return several(dirac, mixture, priors, steps, seeds, on_step, count=MEAN_SAMPLES).mean(dim=1)
+dirac_mean = partial(mean_of, dirac)
 
 
 def completed(state: torch.Tensor, mixture: torch.Tensor, eliminated: int | torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ from unsep_lib.initialise import from_noisy_mixture
 from unsep_lib.priors import Prior
 from unsep_lib.solvers.grids import grid_for
 from unsep_lib.solvers.loop import OnStep, Seeds, Start, reverse, seeded_noise
-from unsep_lib.solvers.several import MEAN_SAMPLES, several
+from unsep_lib.solvers.several import mean_of
 from unsep_lib.step_rules import LevelProjection, Projection, StepRule
 
 START_SIGMA, END_SIGMA = 0.7, 0.005  # log-σ grid of the projection; 1.5 scores 1.8 dB less
@@ -38,25 +38,4 @@ projection = partial(on_log_grid, rule=Projection())
 projection_equal = partial(on_log_grid, rule=Projection(share_equally))
 projection_sigma = partial(on_log_grid, rule=LevelProjection(share_by_uncertainty))
 diffpir = partial(on_log_grid, rule=LevelProjection(share_softly))
-
-
-def projections(
-    mixture: torch.Tensor,
-    priors: Sequence[Prior],
-    steps: int,
-    seeds: Seeds,
-    on_step: OnStep = None,
-    *,
-    count: int,
-    start: Start = from_noisy_mixture,
-) -> torch.Tensor:
-    """`count` projection samples of every mixture, run as one batch: [batch, sample, source, time]."""
-    run = partial(projection, start=start)
-    return several(run, mixture, priors, steps, seeds, on_step, count=count)
-
-
-def projection_mean(
-    mixture: torch.Tensor, priors: Sequence[Prior], steps: int, seeds: Seeds, on_step: OnStep = None
-) -> torch.Tensor:
-    """The mean of four short projection samples, run as one batch: close to the posterior mean."""
-    return projections(mixture, priors, steps, seeds, on_step, count=MEAN_SAMPLES).mean(dim=1)
+projection_mean = partial(mean_of, projection)

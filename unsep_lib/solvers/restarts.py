@@ -13,7 +13,7 @@ from unsep_lib.priors import Prior
 from unsep_lib.solvers.dirac import dirac
 from unsep_lib.solvers.loop import OnStep, Seeds
 from unsep_lib.solvers.projections import projection
-from unsep_lib.solvers.several import MEAN_SAMPLES, several
+from unsep_lib.solvers.several import MEAN_SAMPLES, mean_of
 
 ROUNDS = 4  # in domain, projection at ten levels each: two score 5.3 dB, four 6.3; one of twenty levels 3.7
 ROUND_LEVELS = 10  # at least; Dirac's rounds of five score 4 dB less than one mean of twenty levels
@@ -40,9 +40,8 @@ def in_rounds(
     for number in range(rounds):
         levels = (steps - done) // (rounds - number)
         seen, numbered = _counted(on_step, done, steps), [(*seed, number) for seed in seeds]
-        samples = several(partial(run, start=start), mixture, priors, levels, numbered, seen, count=count)
-        mean, done = samples.mean(dim=1), done + levels
-        start = around(mean.repeat_interleave(count, dim=0))
+        mean = mean_of(partial(run, start=start), mixture, priors, levels, numbered, seen, count=count)
+        start, done = around(mean.repeat_interleave(count, dim=0)), done + levels
     return mean
 
 

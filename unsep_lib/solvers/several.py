@@ -31,3 +31,17 @@ def several(
     repeated = mixture.repeat_interleave(count, dim=0)
     samples = [(*seed, sample) for seed in seeds for sample in range(count)]
     return run(repeated, priors, steps, samples, on_step).unflatten(0, (len(mixture), count))
+
+
+def mean_of(
+    run: Run,
+    mixture: torch.Tensor,
+    priors: Sequence[Prior],
+    steps: int,
+    seeds: Seeds,
+    on_step: OnStep = None,
+    *,
+    count: int = MEAN_SAMPLES,
+) -> torch.Tensor:
+    """The mean of `count` short samples of a solver, run as one batch: close to the posterior mean."""
+    return several(run, mixture, priors, steps, seeds, on_step, count=count).mean(dim=1)
