@@ -19,6 +19,7 @@ from unsep_lib.clips import Clip, read_crop, speaker_of
 from unsep_lib.corpora.prepare import Prepared
 from unsep_lib.corpora.summary import departures, is_clipped, summarise
 from unsep_lib.files import write_text
+from unsep_lib.pages import STYLE, table
 from unsep_lib.players import player_html
 
 PLAYERS = 8
@@ -34,6 +35,7 @@ def write_page(folder: Path | str, title: str, root: Path | str, prepared: Prepa
     clips = prepared.clips
     rows = [[file_of(clip, root), f"{clip.clipped} samples"] for clip in clips if is_clipped(clip)]
     page = Template((Path(__file__).parent / "page.html").read_text(encoding="utf-8")).substitute(
+        style=STYLE,
         title=html.escape(title),
         root=html.escape(str(root)),
         departures=_list(departures(clips)),
@@ -144,6 +146,4 @@ def _files(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in header)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return table(header, [[html.escape(cell) for cell in row] for row in rows])

@@ -13,6 +13,7 @@ from nbconvert import HTMLExporter
 
 from unsep_lib.audio import read_audio
 from unsep_lib.files import write_text
+from unsep_lib.pages import STYLE, table
 from unsep_lib.players import player_html
 from unsep_lib.versions import versions
 
@@ -22,10 +23,11 @@ def write_report(out: Path, notebooks: Sequence[str], profile: str) -> Path:
     for name in notebooks:
         _convert(out / "notebooks" / f"{name}.ipynb")
     page = Template((Path(__file__).parent / "page.html").read_text(encoding="utf-8")).substitute(
+        style=STYLE,
         profile=html.escape(profile),
         results=_results(out, notebooks),
         artefacts="".join(_artefacts(out, name) for name in notebooks),
-        notebooks=_table(["notebook", "seconds", "peak memory"], [_stamp(out, name) for name in notebooks]),
+        notebooks=table(["notebook", "seconds", "peak memory"], [_stamp(out, name) for name in notebooks]),
         versions=html.escape(", ".join(f"{name} {number}" for name, number in versions().items())),
     )
     write_text(out / "index.html", page)
@@ -46,7 +48,7 @@ def _results(out: Path, notebooks: Sequence[str]) -> str:
             interval = "" if row["low"] is None else f"{row['low']:.2f} … {row['high']:.2f}"
             value = f"{row['value']:.2f} {row['unit']}"
             rows.append([html.escape(row["name"]), value, interval, f"<code>{html.escape(row['command'])}</code>"])
-    return _table(["result", "value", "95 % interval", "command"], rows)
+    return table(["result", "value", "95 % interval", "command"], rows)
 
 
 def _artefacts(out: Path, name: str) -> str:
@@ -66,9 +68,3 @@ def _stamp(out: Path, name: str) -> list[str]:
     stamp = json.loads((out / "stamps" / f"{name}.json").read_text(encoding="utf-8"))
     link = f'<a href="notebooks/{name}.html">{name}</a>'
     return [link, f"{stamp['seconds']:.0f} s", f"{stamp['memory_mb']:.0f} MB"]
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f'<th scope="col">{cell}</th>' for cell in header)
-    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
