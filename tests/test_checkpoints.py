@@ -20,7 +20,7 @@ def prior():
 
 def test_a_saved_prior_denoises_as_before(prior, tmp_path):
     save_prior(tmp_path / "mine.safetensors", prior, {"name": "mine", "hours": 0.5})
-    loaded = load_prior(tmp_path / "mine.safetensors")
+    loaded = load_prior(tmp_path / "mine.safetensors", precision=torch.float32)
     noisy = torch.randn(1, 3000)
     assert torch.equal(loaded.labelled("b").denoise(noisy, 0.3), prior.labelled("b").denoise(noisy, 0.3))
     card = card_of(tmp_path / "mine.safetensors")

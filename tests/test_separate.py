@@ -164,7 +164,7 @@ def test_no_priors_unknown_solvers_and_impossible_steps_are_refused(priors):
 
 def test_priors_are_loaded_once_by_name_and_labelled(home, monkeypatch):
     loaded = []
-    monkeypatch.setattr("unsep_lib.separate.load_prior", lambda name, device: loaded.append(name) or load_prior(name))
+    monkeypatch.setattr("unsep_lib.separate.load_prior", lambda name, *_: loaded.append(name) or load_prior(name))
     priors = load_priors([parse_spec(text) for text in ("sound:Flute", "speech", "sound")])
     assert [prior.label_index for prior in priors] == [1, 0, 2]
     assert loaded == ["sound", "speech"]

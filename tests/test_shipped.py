@@ -11,6 +11,7 @@ from unsep_lib.priors import inverse_stft, stft
 from unsep_lib.separate import load_priors, separate
 
 NAMES = ("speech", "sound")
+PRECISIONS = torch.float32, torch.bfloat16
 MAX_BYTES = 12_000_000
 MAX_PARAMETERS = 3_000_000
 CARD_FACTS = ("## Data", "## Training", "## Yardsticks", "## What it can and cannot do", "## Licence", "unsep train")
@@ -49,6 +50,32 @@ def test_it_denoises_unseen_sources_better_than_the_average_spectrums_wiener_fil
     ])  # fmt: skip
     better = (denoised - clean).square().mean(dim=1) < (wiener - clean).square().mean(dim=1)
     assert better.float().mean() >= 0.75
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bfloat16_products_change_what_it_denoises_by_little(name):
+    clean = embedded_mixtures("1speech-1sound")[0].sources[NAMES.index(name)][None, :16_000]
+    noisy = clean + 0.08 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    exact, rounded = (load_prior(name, precision=kind).denoise(noisy, 0.08) for kind in PRECISIONS)
+    change = (rounded - exact).norm() / (exact - clean).norm()
+    assert 0 < change < 0.1
+    assert rounded.dtype == torch.float32
+
+
+def test_the_gradient_through_a_prior_in_bfloat16_points_where_float32_s_does():
+    noisy = 0.1 * torch.randn(1, 8_000, generator=torch.Generator().manual_seed(0))
+    gradients = []
+    for precision in PRECISIONS:
+        state = noisy.clone().requires_grad_()
+        load_prior("speech", precision=precision).denoise(state, 0.1).square().sum().backward()
+        gradients.append(state.grad)
+    assert torch.cosine_similarity(*gradients).item() > 0.995
+
+
+def test_the_fastest_precision_is_bfloat16_where_the_processor_has_amx(monkeypatch):
+    for has_amx, expected in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has_amx=has_amx: {"amx_bf16": has_amx})
+        assert load_prior("speech").precision == load_prior("sound").labelled("Flute").precision == expected
 
 
 def test_the_default_solver_separates_real_mixtures_of_unseen_voices():

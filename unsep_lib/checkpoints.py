@@ -18,7 +18,7 @@ from unsep_lib.files import atomic_path
 from unsep_lib.networks.compact import CompactConfig, CompactNetwork
 from unsep_lib.networks.tf_attention import TfAttentionNetwork
 from unsep_lib.networks.tf_config import TfConfig
-from unsep_lib.priors import EdmPrior
+from unsep_lib.priors import EdmPrior, fastest_precision
 
 FORMAT = "unsep-compact-1"  # names the network and preconditioning that the tensors belong to
 TF_FORMAT = "unsep-tf-attention-1"  # the paper's network and its ε, imported
@@ -34,7 +34,7 @@ def home() -> Path:
 def available_priors() -> dict[str, Path]:
     """Name → file of every prior found; the user's own come before shipped ones of the same name."""
     folders = (PRETRAINED, home() / "priors")
-    return {file.stem: file for folder in folders for file in sorted(folder.glob("*.safetensors"))}
+    return {file.stem: file for folder in folders for file in sorted(folder.glob("[!.]*.safetensors"))}
 
 
 def find_prior(name: str) -> Path:
@@ -86,8 +86,12 @@ def card_of(path: Path | str) -> dict[str, object]:
     return card
 
 
-def load_prior(name: str | Path, device: str | torch.device = "cpu") -> EdmPrior | EpsilonPrior:
+def load_prior(
+    name: str | Path, device: str | torch.device = "cpu", precision: torch.dtype | None = None
+) -> EdmPrior | EpsilonPrior:
     """Load a prior by name or file, ready to denoise on `device`.
+
+    precision: what a compact prior multiplies matrices in; None is the fastest there. A paper's network stays float32.
 
     Raises:
         ValueError: unknown name, or a file that is no prior.
@@ -100,6 +104,8 @@ def load_prior(name: str | Path, device: str | torch.device = "cpu") -> EdmPrior
         prior = LOADERS[card["format"]](card, tensors)
     except (SafetensorError, KeyError, TypeError, RuntimeError) as error:
         raise ValueError(f"{path}: the weights do not fit their card ({error})") from error
+    if isinstance(prior, EdmPrior):
+        prior.precision = precision or fastest_precision(device)
     return prior.to(device).eval().requires_grad_(False)
 
 

@@ -42,9 +42,14 @@ class Separation:
 
 
 def load_priors(
-    specs: Sequence[SourceSpec], files: Mapping[str, Path] | None = None, device: str = "cpu"
+    specs: Sequence[SourceSpec],
+    files: Mapping[str, Path] | None = None,
+    device: str = "cpu",
+    precision: torch.dtype | None = None,
 ) -> list[Prior]:
     """The prior of each specification, each file read once; `files` maps names to files to use instead.
+
+    precision: what the networks multiply matrices in, torch.float32 or torch.bfloat16; None is the fastest on `device`.
 
     Raises:
         ValueError: an unknown prior or label, or no specification at all.
@@ -54,7 +59,7 @@ def load_priors(
     loaded = {}
     for spec in specs:
         if spec.prior not in loaded:
-            loaded[spec.prior] = load_prior((files or {}).get(spec.prior, spec.prior), device)
+            loaded[spec.prior] = load_prior((files or {}).get(spec.prior, spec.prior), device, precision)
     return [loaded[spec.prior].labelled(spec.label) for spec in specs]
 
 

@@ -69,8 +69,8 @@ class ResidualBlock(nn.Module):
 class AxialAttention(nn.Module):
     """Self-attention along frequency, then along time; both outputs are zero at first.
 
-    The attention itself is computed in float32 under autocast too: its bfloat16 backward pass is several times slower
-    on a CPU.
+    Where a gradient is wanted, the attention itself is computed in float32 under autocast too: its bfloat16 backward
+    pass is several times slower on a CPU.
     """
 
     def __init__(self, channels: int, heads: int):
@@ -88,7 +88,8 @@ class AxialAttention(nn.Module):
 
     def _attend(self, qkv: torch.Tensor, axis: int) -> torch.Tensor:
         batch, channels, *_ = qkv.shape
-        qkv = qkv.to(torch.promote_types(qkv.dtype, torch.float32))
+        if qkv.requires_grad:
+            qkv = qkv.to(torch.promote_types(qkv.dtype, torch.float32))
         rows = qkv.movedim(1, -1).movedim(axis - 1, -2)
         rows = rows.reshape(*rows.shape[:3], 3, self.heads, channels // 3 // self.heads)
         q, k, v = rows.permute(3, 0, 1, 4, 2, 5).flatten(1, 2)
