@@ -1,0 +1,364 @@
+import contextlib
+import fnmatch
+import io
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+import tomllib
+import zipfile
+from pathlib import Path
+
+import numpy
+import pytest
+import soundfile
+import torch
+
+from unsep_lib.app import jobs, page, recordings, server, turns
+from unsep_lib.app.transfers import Download, Drop
+from unsep_lib.audio import Audio
+from unsep_lib.cli import main
+from unsep_lib.embedded import REPOSITORY
+from unsep_lib.profiles import load_profile
+from unsep_lib.separate import load_priors, separate
+from unsep_lib.specification import parse_spec
+
+RATE = 22_050
+PATIENCE = 60  # seconds that a thread may take on a busy machine
+
+
+def noise(*shape, seed=0):
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def file_of(samples, rate=RATE, kind="WAV", subtype=None):
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples.t().numpy(), rate, format=kind, subtype=subtype)
+    return buffer.getvalue()
+
+
+def job(samples=None, names=("speech", "sound:Cello"), rate=RATE, steps=2):
+    samples = noise(1, 4000) if samples is None else samples
+    recording = recordings.Recording("mix.wav", "mix.wav", Audio(samples, rate))
+    return jobs.Job(recording, tuple(map(parse_spec, names)), "projection", steps, 3)
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+# Recordings
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3"])
+def test_an_upload_of_each_kind_is_read_whatever_its_name(kind):
+    recording = recordings.read_upload("my take", file_of(noise(2, RATE), kind=kind))
+    assert recording.audio.sample_rate == RATE and len(recording.audio.samples) == 2
+    assert recording.audio.seconds == pytest.approx(1, abs=0.1)
+    assert recording.name == "my take"
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "wrong.wav: the file is empty"),
+        (b"this is no audio at all", "wrong.wav: not a readable audio file"),
+        (file_of(noise(3, 100)), "wrong.wav: expected mono or stereo, got 3 channels"),
+        (file_of(torch.zeros(1, 100)), "wrong.wav: the recording is silent"),
+        (file_of(noise(1, 61 * 8000), 8000), "wrong.wav: expected at most 60 seconds, got 61"),
+        (file_of(torch.full((1, 100), float("nan")), subtype="FLOAT"), "wrong.wav: the samples contain NaN"),
+    ],
+)
+def test_a_wrong_file_gets_one_sentence_with_its_name_and_no_other_path(content, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)) as caught:
+        recordings.read_upload("wrong.wav", content)
+    assert "\n" not in str(caught.value) and "unsep-" not in str(caught.value)
+
+
+def test_a_file_is_too_large_by_its_size_alone():
+    recordings.check_size("long.wav", 32_000_000)
+    with pytest.raises(ValueError, match=r"long\.wav: expected at most 32 MB, got 33 MB"):
+        recordings.check_size("long.wav", 33_000_000)
+
+
+def test_examples_name_their_sources_and_lie_where_their_code_reads_them():
+    examples = recordings.examples()
+    assert len(examples) == 25
+    for example in examples:
+        assert len(example.specs) == len(list((REPOSITORY / example.path).parent.glob("source_*")))
+        assert soundfile.info(REPOSITORY / example.path).duration == pytest.approx(example.audio.seconds)
+
+
+def test_without_a_clone_there_are_no_examples(monkeypatch, tmp_path):
+    monkeypatch.setattr("unsep_lib.embedded.EMBEDDED", tmp_path / "nothing")
+    assert recordings.examples() == []
+
+
+# Turns
+
+
+class Visitor(threading.Thread):
+    """Wants one turn, keeps it until told to leave, and notes in `log` when it has it."""
+
+    def __init__(self, folder, name, log):
+        super().__init__(daemon=True)
+        self.folder, self.name, self.log = folder, name, log
+        self.cancelled, self.leave, self.waits = threading.Event(), threading.Event(), []
+        self.start()
+
+    def run(self):
+        with contextlib.suppress(turns.Cancelled), turns.turn(self.folder, self.cancelled, self.waits.append):
+            self.log.append(self.name)
+            self.leave.wait(PATIENCE)
+            self.log.append(f"{self.name} left")
+
+
+def test_turns_come_in_the_order_of_asking_and_one_at_a_time(tmp_path):
+    log = []
+    first = Visitor(tmp_path, "first", log)
+    wait_until(lambda: log == ["first"])
+    second = Visitor(tmp_path, "second", log)
+    wait_until(lambda: second.waits == [1])
+    third = Visitor(tmp_path, "third", log)
+    wait_until(lambda: third.waits == [2])
+    for visitor in (first, second, third):
+        visitor.leave.set()
+        visitor.join(PATIENCE)
+    assert log == ["first", "first left", "second", "second left", "third", "third left"]
+    assert list(tmp_path.glob("*.ticket")) == []
+
+
+def test_who_cancels_leaves_the_queue(tmp_path):
+    log = []
+    first, second, third = Visitor(tmp_path, "first", log), None, None
+    wait_until(lambda: log == ["first"])
+    second = Visitor(tmp_path, "second", log)
+    wait_until(lambda: second.waits)
+    third = Visitor(tmp_path, "third", log)
+    wait_until(lambda: third.waits == [2])
+    second.cancelled.set()
+    second.join(PATIENCE)
+    wait_until(lambda: third.waits == [2, 1])
+    first.leave.set()
+    wait_until(lambda: log[-1] == "third")
+    third.leave.set()
+    assert "second" not in log
+
+
+def test_a_process_that_is_killed_gives_its_turn_away(tmp_path):
+    code = (
+        "import pathlib, sys, threading, time; from unsep_lib.app.turns import turn\n"
+        "with turn(pathlib.Path(sys.argv[1]), threading.Event(), print): print('mine', flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "mine\n"
+        log = []
+        visitor = Visitor(tmp_path, "next", log)
+        wait_until(lambda: visitor.waits == [1])
+        process.kill()
+    wait_until(lambda: log == ["next"])
+    visitor.leave.set()
+    visitor.join(PATIENCE)
+    assert list(tmp_path.glob("*.ticket")) == []
+
+
+# Jobs
+
+
+def test_the_sources_to_choose_from_are_the_priors_and_their_labels(home):
+    assert sorted(jobs.known_sources()) == ["sound", "sound:Cello", "sound:Flute", "speech"]
+
+
+def test_a_job_is_the_librarys_separation_and_tells_its_progress_over_windows(home):
+    asked, seen = job(noise(1, 10 * 16_000), rate=16_000), []
+    separation = jobs.run(asked, threading.Event(), lambda share, estimates: seen.append((share, estimates)))
+    expected = separate(
+        asked.recording.audio.samples, 16_000, load_priors(asked.specs), solver="projection", steps=2, seed=3
+    )
+    assert torch.equal(separation.sources, expected.sources)
+    assert [share for share, _ in seen] == [0.25, 0.5, 0.75, 1.0]
+    assert all(list(estimates) == ["speech", "sound_Cello"] for _, estimates in seen)
+
+
+def test_cancel_stops_a_job_at_its_next_step(home):
+    cancelled, seen = threading.Event(), []
+
+    def show(share, estimates):
+        seen.append(share)
+        cancelled.set()
+
+    with pytest.raises(turns.Cancelled):
+        jobs.run(job(steps=5), cancelled, show)
+    assert seen == [0.2]
+
+
+def test_the_code_does_the_same_and_the_files_add_up_to_the_recording(home, tmp_path, monkeypatch):
+    samples = noise(2, 5001)
+    asked = job(samples, names=["speech", "speech"])
+    soundfile.write(tmp_path / "mix.wav", samples.t().numpy(), RATE, subtype="FLOAT")
+    separation = jobs.run(asked, threading.Event(), lambda share, estimates: None)
+    archive = zipfile.ZipFile(io.BytesIO(jobs.zipped(jobs.tracks_of(separation, asked.specs), RATE)))
+    monkeypatch.chdir(tmp_path)
+    exec(asked.code(), {})
+    total = 0
+    for name in ("speech_1.wav", "speech_2.wav", "residual.wav"):
+        track, rate = soundfile.read(io.BytesIO(archive.read(name)), always_2d=True)
+        assert rate == RATE
+        if name != "residual.wav":
+            numpy.testing.assert_array_equal(track, soundfile.read(tmp_path / name, always_2d=True)[0])
+        total = total + track
+    numpy.testing.assert_allclose(total.T, samples.numpy(), atol=1e-6)
+    assert len(archive.namelist()) == 3
+
+
+# The page, without a kernel
+
+
+@pytest.fixture
+def opened(home, tmp_path, monkeypatch):
+    specs = (parse_spec("speech"), parse_spec("sound"))
+    example = recordings.Recording("duet_1", "somewhere/mix.flac", Audio(noise(1, 4000, seed=5), 16_000), specs)
+    monkeypatch.setattr(page, "examples", lambda: [example])
+    return page.Page(load_profile("smoke"), tmp_path / "queue")
+
+
+def upload(opened, content=None, name="mix.wav"):
+    content = file_of(noise(1, 4000)) if content is None else content
+    opened.uploaded(name, len(content), content)
+
+
+def separated(opened):
+    opened.start()
+    opened.thread.join(PATIENCE)
+    assert not opened.running()
+
+
+def test_a_good_file_can_be_played_and_a_wrong_one_gets_a_sentence(opened):
+    upload(opened)
+    assert "<audio" in opened.overview.value and "mix.wav: 0.2 s, 22050 Hz, mono" in opened.overview.value
+    assert not opened.button.disabled
+    upload(opened, b"no audio", name="<b>.wav")
+    assert 'role="alert">&lt;b&gt;.wav: not a readable audio file' in opened.overview.value
+    assert "<audio" not in opened.overview.value and opened.button.disabled
+
+
+def test_a_file_too_large_to_be_sent_gets_a_sentence(opened):
+    opened.uploaded("film.wav", 900_000_000, None)
+    assert "film.wav: expected at most 32 MB, got 900 MB" in opened.overview.value
+
+
+def test_an_example_fills_in_its_sources(opened):
+    opened.sources[2].value = "sound:Cello"
+    opened.example.value = opened.example.options[1]
+    assert [source.value for source in opened.sources] == ["speech", "sound", "none", "none"]
+    upload(opened)
+    assert opened.example.value == opened.example.options[0]
+
+
+def test_a_separation_is_played_offered_and_told_as_code(opened):
+    upload(opened)
+    opened.sources[0].value, opened.sources[1].value = "speech", "sound:Flute"
+    opened.seed.value = 7
+    separated(opened)
+    assert "Done: mix.wav" in opened.status.value and "dirac-restart, 4 noise levels, seed 7" in opened.status.value
+    assert [f">{name}<" in opened.results.value for name in ("speech", "sound_Flute", "residual")] == [True] * 3
+    assert "<img" in opened.picture.value and "seed=7" in opened.code.value
+    assert opened.download.offered and opened.cancel.disabled and not opened.button.disabled
+
+
+def test_without_a_source_it_says_so(opened):
+    upload(opened)
+    assert [source.value for source in opened.sources] == ["speech", "sound", "none", "none"]
+    for source in opened.sources:
+        source.value = "none"
+    opened.start()
+    assert "name at least one source" in opened.status.value and opened.thread is None
+
+
+def test_who_has_to_wait_is_told_and_can_cancel(opened):
+    log = []
+    other = Visitor(opened.queue, "other", log)
+    wait_until(lambda: log == ["other"])
+    upload(opened)
+    opened.start()
+    wait_until(lambda: "Waiting for a turn: one other separation is before yours." in opened.status.value)
+    assert opened.button.disabled and not opened.cancel.disabled
+    opened.cancel.click()
+    opened.thread.join(PATIENCE)
+    assert "Cancelled." in opened.status.value and not opened.download.offered and not opened.button.disabled
+    other.leave.set()
+
+
+def test_whatever_goes_wrong_ends_in_a_sentence_and_frees_the_turn(opened, monkeypatch):
+    monkeypatch.setattr(page, "run", lambda *_: 1 / 0)
+    upload(opened)
+    separated(opened)
+    assert 'role="alert">It failed. ZeroDivisionError: division by zero' in opened.status.value
+    monkeypatch.undo()
+    log = []
+    other = Visitor(opened.queue, "other", log)
+    wait_until(lambda: log == ["other"])
+    other.leave.set()
+
+
+def test_files_travel_as_messages():
+    got = []
+    drop = Drop(lambda *file: got.append(file))
+    drop._handle_custom_msg({"name": "a.wav", "size": 2}, [memoryview(b"ab")])
+    drop._handle_custom_msg({"name": "b.wav", "size": 10**9}, [])
+    assert got == [("a.wav", 2, b"ab"), ("b.wav", 10**9, None)]
+
+
+def test_a_download_is_sent_when_asked_for(monkeypatch):
+    sent, download = [], Download("Download")
+    monkeypatch.setattr(Download, "send", lambda self, content, buffers: sent.append((content, buffers)))
+    download.offer("a.zip", b"zip")
+    assert download.offered and sent == []
+    download._handle_custom_msg({}, [])
+    assert sent == [({"name": "a.zip"}, [b"zip"])]
+    download.offer("", b"")
+    assert not download.offered
+
+
+# The server
+
+
+def test_it_listens_on_the_loopback_alone_and_asks_for_a_token():
+    voila = server.configuration(8123, "secret", open_browser=False).Voila
+    assert (voila.ip, voila.port, voila.token, voila.open_browser) == ("127.0.0.1", 8123, "secret", False)
+
+
+def test_a_free_port_is_found_and_a_taken_one_refused(capsys):
+    assert 1024 <= server.checked_port(0) <= 65535
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main(["app", "--no-browser", "--port", str(port)]) == 2
+    assert f"cannot listen on port {port} of 127.0.0.1" in capsys.readouterr().err
+    assert main(["app", "--no-browser", "--port", "70000"]) == 2
+
+
+def test_an_unknown_profile_is_refused_before_anything_is_served(capsys):
+    assert main(["app", "--no-browser", "--profile", "huge"]) == 2
+    assert "unknown profile 'huge'" in capsys.readouterr().err
+
+
+def test_the_command_is_ready_without_loading_torch():
+    code = "import sys, unsep_lib.app.server; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_the_server_reads_is_packed():
+    patterns = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    package = REPOSITORY / "unsep_lib"
+    files = [path for path in (package / "app").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")]
+    assert len(files) == 5
+    for path in files:
+        name = Path(path).relative_to(package).as_posix()
+        assert any(fnmatch.fnmatch(name, pattern) for pattern in patterns["unsep_lib"]), name

@@ -1,0 +1,118 @@
+"""A separation that the page asks for: run with progress, packed into a zip, told as code."""
+
+from __future__ import annotations
+
+import io
+import threading
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import soundfile
+import torch
+
+from unsep_lib.app.recordings import Recording
+from unsep_lib.app.turns import Cancelled
+from unsep_lib.audio import SAMPLE_RATE, resample
+from unsep_lib.checkpoints import available_priors, card_of
+from unsep_lib.separate import Separation, load_priors, separate
+from unsep_lib.solvers import Snapshot
+from unsep_lib.specification import SourceSpec, file_names
+from unsep_lib.windows import window_starts
+
+Show = Callable[[float, Mapping[str, torch.Tensor]], None]
+
+CODE = """\
+from unsep_lib.audio import read_audio, write_audio
+from unsep_lib.separate import load_priors, separate
+from unsep_lib.specification import file_names, parse_spec
+
+audio = read_audio({path!r})
+specs = [parse_spec(text) for text in {specs!r}]
+separation = separate(
+    audio.samples, audio.sample_rate, load_priors(specs), solver={solver!r}, steps={steps}, seed={seed}
+)
+for name, samples in zip(file_names(specs), separation.sources):
+    write_audio(f"{{name}}.wav", samples, audio.sample_rate)
+"""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to separate, into which sources, and how."""
+
+    recording: Recording
+    specs: tuple[SourceSpec, ...]
+    solver: str
+    steps: int
+    seed: int
+    device: str = "cpu"
+
+    def code(self) -> str:
+        """Python that does the same in a cell."""
+        specs = [str(spec) for spec in self.specs]
+        return CODE.format(path=self.recording.path, specs=specs, solver=self.solver, steps=self.steps, seed=self.seed)
+
+
+def known_sources() -> list[str]:
+    """Every prior found, and each of its labels, as specifications."""
+    names = []
+    for name, path in available_priors().items():
+        labels = card_of(path)["labels"]
+        names += [name, *(f"{name}:{label}" for label in labels)]
+    return names
+
+
+def run(job: Job, cancelled: threading.Event, show: Show) -> Separation:
+    """Separate; after each step show(share done, 0 … 1; the estimate [time] at 16 kHz of each source, by name).
+
+    Raises:
+        Cancelled: `cancelled` was set.
+        ValueError: sources, solver or number of steps that do not fit.
+    """
+    audio, done, names = job.recording.audio, [0], file_names(job.specs)
+    windows = len(window_starts(resampled_length(audio.samples.shape[-1], audio.sample_rate)))
+
+    def on_step(snapshot: Snapshot) -> None:
+        if cancelled.is_set():
+            raise Cancelled
+        share = (done[0] + snapshot.step / snapshot.steps) / windows
+        show(share, dict(zip(names, snapshot.clean[0].cpu(), strict=True)))
+
+    def on_window(finished: int, _: int) -> None:
+        done[0] = finished
+
+    separation = separate(
+        audio.samples.to(job.device), audio.sample_rate, load_priors(job.specs, device=job.device),
+        solver=job.solver, steps=job.steps, seed=job.seed, on_step=on_step, on_window=on_window,
+    )  # fmt: skip
+    if cancelled.is_set():
+        raise Cancelled
+    return separation
+
+
+def resampled_length(samples: int, rate: int) -> int:
+    """Number of samples at 16 kHz of a signal of `samples` samples at `rate` Hz."""
+    return -(-samples * SAMPLE_RATE // rate)
+
+
+def tracks_of(separation: Separation, specs: Sequence[SourceSpec]) -> dict[str, torch.Tensor]:
+    """File name's stem → samples [channel, time], the residual last; they add up to the recording."""
+    sources = dict(zip(file_names(specs), separation.sources.cpu(), strict=True))
+    return sources | {"residual": separation.residual.cpu()}
+
+
+def at_working_rate(samples: torch.Tensor, sample_rate: int) -> torch.Tensor:
+    """Samples [channel, time] as one channel [time] at 16 kHz, for pictures."""
+    return resample(samples.mean(dim=0), sample_rate, SAMPLE_RATE)
+
+
+def zipped(tracks: Mapping[str, torch.Tensor], sample_rate: int) -> bytes:
+    """A zip of one float WAV a track."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, samples in tracks.items():
+            wav = io.BytesIO()
+            soundfile.write(wav, samples.t().numpy(), sample_rate, format="WAV", subtype="FLOAT")
+            archive.writestr(f"{name}.wav", wav.getvalue())
+    return buffer.getvalue()

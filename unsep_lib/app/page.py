@@ -1,0 +1,200 @@
+"""The page itself: widgets around the plain functions of this package."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import ipywidgets
+import torch
+from IPython.display import display
+
+from unsep_lib.app import texts
+from unsep_lib.app.jobs import Job, at_working_rate, known_sources, run, tracks_of, zipped
+from unsep_lib.app.limits import MOST_SOURCES, MOST_STEPS, QUEUE_VARIABLE
+from unsep_lib.app.recordings import Recording, check_size, examples, read_upload
+from unsep_lib.app.transfers import Download, Drop
+from unsep_lib.app.turns import Cancelled, turn
+from unsep_lib.audio import rms_dbfs
+from unsep_lib.profiles import Profile, load_profile
+from unsep_lib.separate import Separation
+from unsep_lib.specification import parse_spec
+
+REDRAW_SECONDS = 1.0  # between two pictures of what emerges: drawing one takes about 0.3 s
+INAUDIBLE_DBFS = -96.0  # the last bit of 16: a quieter residual is neither shown nor played
+LABEL_STYLE = {"description_width": "8em"}
+TWO_COLUMNS = {"flex_flow": "row wrap", "max_width": "640px"}
+
+
+def show() -> None:
+    """Display the page with the profile and the queue of this process's environment."""
+    queue = os.environ.get(QUEUE_VARIABLE) or tempfile.mkdtemp(prefix="unsep-app-")
+    display(Page(load_profile(), Path(queue)).box)
+
+
+@dataclass
+class Page:
+    """One session's page; separations run in a thread of their own, so that Cancel is heard.
+
+    profile: solver, its number of steps and device; queue: the folder shared by all sessions of a server.
+    """
+
+    profile: Profile
+    queue: Path
+    recording: Recording | None = None
+    thread: threading.Thread | None = None
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.examples = {f"{each.name}: {' + '.join(map(str, each.specs))}": each for each in examples()}
+        self.drop = Drop(self.uploaded)
+        self.example = _dropdown("Or an example", ["choose an example", *self.examples])
+        self.example.layout.width = "32em"
+        self.overview, self.status, self.picture, self.results, self.code = (ipywidgets.HTML() for _ in range(5))
+        known = ["none", *known_sources()]
+        self.sources = [_dropdown(f"Source {number}", known) for number in range(1, MOST_SOURCES + 1)]
+        for source, usual in zip(self.sources, (self.profile.speech_prior, self.profile.sound_prior), strict=False):
+            source.value = usual if usual in known else "none"
+        steps = self.profile.steps_of(self.profile.solver)
+        self.steps = _number("Noise levels", steps, 1, MOST_STEPS)
+        self.seed = _number("Seed", 0, 0, 2**31 - 1)
+        self.button = ipywidgets.Button(description="Separate", button_style="primary", disabled=True)
+        self.cancel = ipywidgets.Button(description="Cancel", disabled=True)
+        self.download = Download("Download all as WAV (zip)")
+        self.example.observe(lambda change: self.chose(change["new"]), names="value")
+        self.button.on_click(lambda _: self.start())
+        self.cancel.on_click(lambda _: self.cancelled.set())
+        self.box = self._layout()
+
+    def _layout(self) -> ipywidgets.Widget:
+        recording = [_heading("1. A recording"), self.drop, self.example, self.overview]
+        sources = [
+            _heading("2. What sounds in it", "Name every source; <code>sound</code> alone is any instrument."),
+            ipywidgets.HBox([*self.sources, self.steps, self.seed], layout=TWO_COLUMNS),
+        ]
+        work = [_heading("3. Separate"), ipywidgets.HBox([self.button, self.cancel]), self.status, self.picture]
+        box = ipywidgets.VBox(
+            [ipywidgets.HTML(texts.TITLE), *recording, *sources, *work, self.results, self.download, self.code]
+        )
+        box.add_class("unsep-page")
+        return box
+
+    def uploaded(self, name: str, size: int, content: bytes | None) -> None:
+        """Take an uploaded file; without `content` only its size is known."""
+        try:
+            check_size(name, size)
+            self.take(read_upload(name, content or b""))
+        except ValueError as error:
+            self.recording, self.overview.value = None, texts.sentence(str(error), wrong=True)
+            self.button.disabled = True
+
+    def chose(self, title: str) -> None:
+        """Take an embedded example, and the sources that sound in it."""
+        if title not in self.examples:
+            return
+        recording = self.examples[title]
+        for index, source in enumerate(self.sources):
+            source.value = str(recording.specs[index]) if index < len(recording.specs) else "none"
+        self.take(recording)
+
+    def take(self, recording: Recording) -> None:
+        """Make `recording` the one to separate."""
+        self.recording, self.overview.value = recording, texts.overview(recording)
+        if recording.name not in self.example.value:
+            self.example.value = self.example.options[0]
+        self.button.disabled = self.running()
+
+    def running(self) -> bool:
+        """Whether a separation runs or waits."""
+        return self.thread is not None and self.thread.is_alive()
+
+    def job(self) -> Job:
+        """What the page's fields ask for.
+
+        Raises:
+            ValueError: no recording, or no source.
+        """
+        specs = tuple(parse_spec(source.value) for source in self.sources if source.value != "none")
+        if self.recording is None:
+            raise ValueError("choose a recording first")
+        if not specs:
+            raise ValueError("name at least one source that sounds in the recording")
+        return Job(self.recording, specs, self.profile.solver, self.steps.value, self.seed.value, self.profile.device)
+
+    def start(self) -> None:
+        """Begin the separation that the fields ask for, in a thread."""
+        try:
+            job = self.job()
+        except ValueError as error:
+            self.status.value = texts.sentence(str(error), wrong=True)
+            return
+        self.cancelled.clear()
+        self.button.disabled, self.cancel.disabled = True, False
+        self.picture.value = self.results.value = self.code.value = ""
+        self.download.offer("", b"")
+        self.thread = threading.Thread(target=self.work, args=(job,), daemon=True)
+        self.thread.start()
+
+    def work(self, job: Job) -> None:
+        """Wait for a turn, separate, show; every end is told in a sentence."""
+        try:
+            with turn(self.queue, self.cancelled, self._waiting):
+                self.status.value = texts.progress("Reading the priors …", 0.0)
+                separation = run(job, self.cancelled, Live(self))
+            self.finished(job, separation)
+        except Cancelled:
+            self.picture.value, self.status.value = "", texts.sentence("Cancelled.")
+        except Exception as error:  # the thread's last word: without it the page would wait for ever
+            text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            self.status.value = texts.sentence(f"It failed. {text}", wrong=True)
+        finally:
+            self.button.disabled, self.cancel.disabled = self.recording is None, True
+
+    def _waiting(self, before: int) -> None:
+        others = "one other separation is" if before == 1 else f"{before} other separations are"
+        self.status.value = texts.sentence(f"Waiting for a turn: {others} before yours.")
+
+    def finished(self, job: Job, separation: Separation) -> None:
+        """Show, play and offer what came out."""
+        tracks, rate = tracks_of(separation, job.specs), separation.sample_rate
+        self.download.offer(f"{Path(job.recording.name).stem}_sources.zip", zipped(tracks, rate))
+        tracks = {name: samples for name, samples in tracks.items() if rms_dbfs(samples) > INAUDIBLE_DBFS}
+        flat = {name: at_working_rate(samples, rate) for name, samples in tracks.items()}
+        mixture = {"recording": at_working_rate(job.recording.audio.samples, rate)}
+        self.picture.value = texts.picture(mixture | flat, "the recording and of " + ", ".join(tracks))
+        self.results.value = texts.listing(tracks, rate)
+        self.code.value = texts.program(job.code())
+        self.status.value = texts.progress(
+            f"Done: {job.recording.name} in {separation.seconds:.1f} s, {separation.solver}, "
+            f"{separation.steps} noise levels, seed {separation.seed}.", 1.0,
+        )  # fmt: skip
+
+
+class Live:
+    """Shows how far a separation is at every step, and at most once a second what has emerged."""
+
+    def __init__(self, page: Page):
+        self.page, self.drawn = page, 0.0
+
+    def __call__(self, share: float, estimates: Mapping[str, torch.Tensor]) -> None:
+        self.page.status.value = texts.progress(f"Separating: {100 * share:.0f} %", share)
+        if time.monotonic() - self.drawn >= REDRAW_SECONDS:
+            self.page.picture.value = texts.picture(estimates, "the estimated sources so far")
+            self.drawn = time.monotonic()
+
+
+def _heading(title: str, text: str = "") -> ipywidgets.HTML:
+    return ipywidgets.HTML(f"<h2>{title}</h2>" + (f"<p>{text}</p>" if text else ""))
+
+
+def _dropdown(description: str, options: list[str]) -> ipywidgets.Dropdown:
+    return ipywidgets.Dropdown(options=options, description=description, style=LABEL_STYLE)
+
+
+def _number(description: str, value: int, low: int, high: int) -> ipywidgets.BoundedIntText:
+    return ipywidgets.BoundedIntText(value=value, min=low, max=high, description=description, style=LABEL_STYLE)
