@@ -50,14 +50,17 @@ ARROWS = {
     "metrics": "specification",
     "baselines": "priors",
     "evaluation": "baselines memory metrics mixtures separate",
-    "experiments": "audio baselines checkpoints clips embedded evaluation files metrics mixtures priors separate "
-    "solvers specification versions",
+    "experiments": "audio baselines checkpoints clips embedded evaluation files metrics mixtures parallel priors "
+    "separate solvers specification versions",
     "figures": "audio",
-    "widgets": "figures",
+    "widgets": "audio figures players",
     "players": "audio",
-    "report": "audio figures files pages players versions",
+    "reference": "files",
+    "report": "audio figures files pages players reference versions",
     "notebook": "audio clips embedded files profiles versions",
-    "reproduce": "checkpoints embedded files notebook profiles report",
+    "course": "files",
+    "app": "audio checkpoints embedded figures players profiles separate solvers specification windows",
+    "reproduce": "checkpoints embedded files notebook profiles reference report",
 }
 TOP = {"commands", "cli"}  # may import everything; nothing below may import them
 

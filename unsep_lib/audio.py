@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import scipy.signal
 import soundfile
 import torch
 import torchaudio.functional
 
-from unsep_lib.files import atomic_path
+from unsep_lib.files import write_bytes
 
 SAMPLE_RATE = 16_000  # Hz; the rate of every prior here (arXiv 2512.07226)
 SILENCE_DBFS = -120.0  # what the level of digital silence is reported as
+LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000  # Hz; a file that says more or less has a damaged header
+LARGEST_KERNEL = 1 << 22  # numbers; torchaudio's filter has some rate_from · rate_to / gcd², gigabytes for 44 101 Hz
 
 
 @dataclass(frozen=True)
@@ -33,17 +38,20 @@ def read_audio(path: Path | str, start: int = 0, stop: int | None = None) -> Aud
     """Read any file that libsndfile knows (WAV, FLAC, OGG, MP3 …), whole or from `start` to `stop` (samples).
 
     Raises:
-        ValueError: no such file, not audio, no samples, or NaN or infinite samples.
+        ValueError: no such file, not audio, no samples, NaN or infinite samples, or a rate that no recording has.
     """
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path}: no such audio file")
     try:
-        samples, rate = soundfile.read(path, start=start, stop=stop, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
-        raise ValueError(f"{path}: not a readable audio file ({error})") from error
+        samples, rate = soundfile.read(os.fsencode(path), start=start, stop=stop, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError, OSError, MemoryError) as error:
+        reason = getattr(error, "error_string", error)
+        raise ValueError(f"{path}: not a readable audio file ({reason})") from error
     if samples.size == 0:
         raise ValueError(f"{path}: the file holds no samples")
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise ValueError(f"{path}: expected a sample rate from {LOWEST_RATE} to {HIGHEST_RATE} Hz, got {rate} Hz")
     tensor = torch.from_numpy(samples.T.copy())
     if not torch.isfinite(tensor).all():
         raise ValueError(f"{path}: the samples contain NaN or infinity")
@@ -70,12 +78,13 @@ def write_audio(path: Path | str, samples: torch.Tensor, sample_rate: int, subty
     path = Path(path)
     if subtype is None and path.suffix.lower() == ".wav":
         subtype = "FLOAT"
-    with atomic_path(path) as temporary:
-        data = samples.detach().cpu().to(torch.int16 if samples.dtype == torch.int16 else torch.float32).t().numpy()
-        try:
-            soundfile.write(temporary, data, sample_rate, subtype=subtype)
-        except (soundfile.LibsndfileError, TypeError) as error:
-            raise ValueError(f"cannot write {path}: {error}") from error
+    data = samples.detach().cpu().to(torch.int16 if samples.dtype == torch.int16 else torch.float32).t().numpy()
+    encoded = io.BytesIO()
+    try:
+        soundfile.write(encoded, data, sample_rate, subtype=subtype, format=path.suffix[1:] or None)
+    except (soundfile.LibsndfileError, TypeError, ValueError) as error:
+        raise ValueError(f"cannot write {path}: {error}") from error
+    write_bytes(path, encoded.getbuffer())
 
 
 def to_int16(samples: torch.Tensor) -> torch.Tensor:
@@ -88,6 +97,9 @@ def resample(samples: torch.Tensor, rate_from: int, rate_to: int) -> torch.Tenso
     """Band-limited resampling along the last axis; length becomes ceil(length · rate_to / rate_from)."""
     if rate_from == rate_to:
         return samples
+    if rate_from * rate_to // math.gcd(rate_from, rate_to) ** 2 > LARGEST_KERNEL:
+        resampled = scipy.signal.resample_poly(samples.detach().cpu().numpy(), rate_to, rate_from, axis=-1)
+        return torch.from_numpy(resampled).to(samples)
     return torchaudio.functional.resample(samples, rate_from, rate_to)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -11,11 +12,11 @@ from pathlib import Path
 import platformdirs
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from unsep_lib.epsilon_prior import EpsilonPrior
-from unsep_lib.files import atomic_path
-from unsep_lib.networks.compact import CompactConfig, CompactNetwork
+from unsep_lib.files import write_bytes
+from unsep_lib.networks.compact import PATCH, CompactConfig, CompactNetwork
 from unsep_lib.networks.tf_attention import TfAttentionNetwork
 from unsep_lib.networks.tf_config import TfConfig
 from unsep_lib.priors import EdmPrior, fastest_precision
@@ -63,8 +64,7 @@ def save_prior(path: Path | str, prior: EdmPrior, card: Mapping[str, object]) ->
         "parameters": sum(parameter.numel() for parameter in prior.parameters()),
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in prior.state_dict().items()}
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={"card": json.dumps(header, ensure_ascii=False)})
+    write_bytes(path, save(tensors, metadata={"card": json.dumps(header, ensure_ascii=False)}))
 
 
 def card_of(path: Path | str) -> dict[str, object]:
@@ -78,10 +78,10 @@ def card_of(path: Path | str) -> dict[str, object]:
     try:
         with safe_open(path, framework="pt") as archive:
             card = json.loads((archive.metadata() or {})["card"])
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not a prior saved by unsep ({error})") from error
-    if not isinstance(card, dict) or card.get("format") not in LOADERS:
-        found = card.get("format") if isinstance(card, dict) else card
+    found = card.get("format") if isinstance(card, dict) else card
+    if not isinstance(found, str) or found not in LOADERS:
         raise ValueError(f"{path}: expected a prior of format {' or '.join(LOADERS)}, got {found!r}")
     return card
 
@@ -101,19 +101,58 @@ def load_prior(
     try:
         with safe_open(path, framework="pt") as archive:
             tensors = {key: archive.get_tensor(key).float() for key in archive.keys()}  # noqa: SIM118
+        _check_labels(card["labels"])
+        _check_finite(tensors)
         prior = LOADERS[card["format"]](card, tensors)
-    except (SafetensorError, KeyError, TypeError, RuntimeError) as error:
-        raise ValueError(f"{path}: the weights do not fit their card ({error})") from error
+    except UNFITTING as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path}: the weights do not fit their card ({reason})") from error
     if isinstance(prior, EdmPrior):
         prior.precision = precision or fastest_precision(device)
     return prior.to(device).eval().requires_grad_(False)
 
 
+def _check_labels(labels: object) -> None:
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise ValueError(f"expected a list of labels, got {labels!r}")
+
+
+def _check_finite(tensors: Mapping[str, torch.Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise ValueError(f"expected finite numbers under {name}, got NaN or infinity")
+
+
 def _load_compact(card: Mapping[str, object], tensors: dict[str, torch.Tensor]) -> EdmPrior:
     shape = {key: tuple(value) if isinstance(value, list) else value for key, value in card["network"].items()}
-    prior = EdmPrior(CompactNetwork(CompactConfig(**shape)), tensors["spectrum"], card["labels"])
+    config = CompactConfig(**shape)
+    _check_compact(config, card["labels"], tensors)
+    prior = EdmPrior(CompactNetwork(config), tensors["spectrum"], card["labels"])
     prior.load_state_dict(tensors)
     return prior
+
+
+def _check_compact(config: CompactConfig, labels: list[str], tensors: Mapping[str, torch.Tensor]) -> None:
+    """Compare what the card promises with what the file holds before memory is taken for it."""
+    blocks = tuple(
+        len({name.split(".")[4] for name in tensors if name.startswith(f"network.encoder.{level}.blocks.")})
+        for level in range(len(config.blocks))
+    )
+    if blocks != config.blocks or len(config.widths) != len(config.blocks):
+        raise ValueError(f"expected blocks {config.blocks} for widths {config.widths}, got {blocks}")
+    if config.labels != len(labels):
+        raise ValueError(f"expected {config.labels} labels, got {len(labels)}")
+    expected = {
+        "spectrum": (config.bins,),
+        "network.frequency": (config.widths[0], config.bins // PATCH, 1),
+        "network.embedding.label.weight": (config.labels + 1, config.embedding),
+    } | {
+        f"network.down.{level}.weight": (coarse, 4 * fine)
+        for level, (fine, coarse) in enumerate(itertools.pairwise(config.widths))
+    }
+    for name, shape in expected.items():
+        if name not in tensors or tuple(tensors[name].shape) != shape:
+            raise ValueError(f"expected {name} of shape {shape}")
 
 
 def _load_tf_attention(card: Mapping[str, object], tensors: dict[str, torch.Tensor]) -> EpsilonPrior:
@@ -125,6 +164,16 @@ def _load_tf_attention(card: Mapping[str, object], tensors: dict[str, torch.Tens
     return EpsilonPrior(network, card["labels"], unlabelled=0 if only_class else config.labels)
 
 
+UNFITTING = (
+    SafetensorError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    ArithmeticError,
+    RuntimeError,
+)  # what network code raises for a card that promises something else
 LOADERS: dict[str, Callable[[Mapping[str, object], dict[str, torch.Tensor]], EdmPrior | EpsilonPrior]] = {
     FORMAT: _load_compact,
     TF_FORMAT: _load_tf_attention,

@@ -7,14 +7,26 @@ import sys
 from collections.abc import Sequence
 
 from unsep_lib import __version__
-from unsep_lib.commands import bench, checkpoint, data, evaluate, experiment, info, reproduce, separate, train
+from unsep_lib.commands import (
+    app,
+    bench,
+    checkpoint,
+    course,
+    data,
+    evaluate,
+    experiment,
+    info,
+    reproduce,
+    separate,
+    train,
+)
 
-COMMANDS = (separate, evaluate, experiment, data, train, reproduce, checkpoint, bench, info)
+COMMANDS = (separate, app, evaluate, experiment, data, train, reproduce, course, checkpoint, bench, info)
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes: argparse's, and the shell's for Ctrl-C
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a subcommand; a ValueError becomes one sentence on stderr and exit code 2."""
+    """Run a subcommand; a ValueError or OSError becomes one sentence on stderr and exit code 2."""
     parser = argparse.ArgumentParser(
         prog="unsep", description="Separate a recording into its sources with diffusion priors of single sources."
     )
@@ -26,8 +38,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return arguments.run(arguments)
     except ValueError as error:
-        print(f"unsep: error: {error}", file=sys.stderr)
-        return BAD_INPUT
+        return refuse(str(error))
+    except OSError as error:
+        return refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except KeyboardInterrupt:
         print("unsep: interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+def refuse(sentence: str) -> int:
+    """Print why there is no result, in one line: what a terminal cannot show of file names is escaped."""
+    shown = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in sentence)
+    print(f"unsep: error: {shown}", file=sys.stderr)
+    return BAD_INPUT

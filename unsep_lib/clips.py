@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +20,14 @@ SPAN_HOP = 0.025  # seconds
 SPAN_ENERGY = 1e-4  # … whose summed energy exceeds this
 MANIFEST_FIELDS = ("corpus", "file", "sha256", "label", "split", "sample_rate", "frames", "spans")
 MEASURED_FIELDS = ("verified", "level", "peak", "clipped", "size", "modified")  # a manifest may lack these
+SPLITS = ("train", "test")
+KINDS = {
+    **dict.fromkeys(("corpus", "file", "sha256", "label", "split"), (str,)),
+    **dict.fromkeys(("sample_rate", "frames"), (int,)),
+    **dict.fromkeys(("level", "peak"), (float, int, type(None))),
+    **dict.fromkeys(("clipped", "size", "modified"), (int, type(None))),
+    "verified": (bool, type(None)),
+}
 
 
 @dataclass(frozen=True)
@@ -132,8 +141,20 @@ def read_manifest(path: Path | str) -> list[Clip]:
     if not path.is_file():
         raise ValueError(f"{path}: no such manifest; make one with `unsep data prepare FOLDER --out {path}`")
     folder = path.resolve().parent
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [_parse_line(path, folder, number, line) for number, line in enumerate(lines, start=1)]
+    return [_parse_line(path, folder, number, line) for number, line in enumerate(read_lines(path), start=1)]
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a list written by `write_lines`; only a line feed ends one.
+
+    Raises:
+        ValueError: not UTF-8.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not a list of clips in UTF-8 ({error})") from error
+    return text.removesuffix("\n").split("\n") if text else []
 
 
 def _parse_line(path: Path, folder: Path, number: int, line: str) -> Clip:
@@ -144,9 +165,26 @@ def _parse_line(path: Path, folder: Path, number: int, line: str) -> Clip:
             raise ValueError(f"expected the fields {', '.join(MANIFEST_FIELDS)}, missing {', '.join(missing)}")
         spans = tuple((float(start), float(stop)) for start, stop in row["spans"])
         fields = {name: row[name] for name in (*MANIFEST_FIELDS, *MEASURED_FIELDS) if name in row}
+        _check_fields(fields, spans)
         return Clip(**(fields | {"file": os.fspath(folder / row["file"]), "spans": spans}))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path}, line {number}: not a clip ({error})") from error
+
+
+def _check_fields(fields: Mapping[str, object], spans: Sequence[tuple[float, float]]) -> None:
+    for name, kinds in KINDS.items():
+        if name in fields and type(fields[name]) not in kinds:
+            raise ValueError(f"expected {kinds[0].__name__} for {name!r}, got {fields[name]!r}")
+    if fields["split"] not in SPLITS:
+        raise ValueError(f"expected a 'split' of {' or '.join(SPLITS)}, got {fields['split']!r}")
+    counts = (fields["frames"], fields["sample_rate"])
+    if min(counts) < 1:
+        raise ValueError(f"expected 'frames' and 'sample_rate' above 0, got {counts[0]} and {counts[1]}")
+    if "\0" in fields["file"]:
+        raise ValueError("expected a 'file' without zero bytes")
+    for start, stop in spans:
+        if not 0 <= start <= stop < math.inf:
+            raise ValueError(f"expected 'spans' of start and stop in seconds, got {start}, {stop}")
 
 
 def labels_of(clips: Sequence[Clip]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and their checksums."""
+"""Files written whole or not at all, folders held by one run at a time, and checksums."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from filelock import FileLock, Timeout, lock_descriptor
+
+LOCK = ".lock"
+STAGING = ".staging.partial"
 HASH_BLOCK = 1 << 20  # bytes read at a time when hashing: keeps memory flat for any file
 
 
@@ -25,11 +30,9 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
     target = Path(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix=f".partial{target.suffix}")
+        handle, temporary = _held_temporary(target)
     except OSError as error:
         raise ValueError(f"cannot write {target}: {error.strerror}") from error
-    os.close(handle)
-    temporary = Path(name)
     try:
         yield temporary
         temporary.chmod(0o666 & ~_umask())
@@ -37,7 +40,84 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
     except OSError as error:
         raise ValueError(f"cannot write {target}: {error.strerror or error}") from error
     finally:
+        os.close(handle)
         temporary.unlink(missing_ok=True)
+
+
+def _held_temporary(target: Path) -> tuple[int, Path]:
+    """A new file beside `target` and its locked descriptor, which tells `clear_partials` that someone writes it."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix=f".partial{target.suffix}")
+        if lock_descriptor(handle, blocking=False) and os.fstat(handle).st_nlink:
+            return handle, Path(name)
+        os.close(handle)
+
+
+def clear_partials(folder: Path | str) -> None:
+    """Remove the temporary files in `folder` (not below it) that a killed process left; others' are kept."""
+    for partial in Path(folder).glob(".*-*.partial*"):
+        with contextlib.suppress(OSError), partial.open("rb") as stream:
+            if lock_descriptor(stream.fileno(), blocking=False):
+                partial.unlink()
+
+
+@contextlib.contextmanager
+def alone(target: Path | str, *, file: bool = False) -> Iterator[None]:
+    """Hold the folder `target`, or with `file` one file, for this process, and clear what a killed one left there.
+
+    The system lets go of it when the process ends, however it ends. Folders made for it go again if they stay empty.
+
+    Raises:
+        ValueError: another process holds it, or it cannot be written to.
+    """
+    target = Path(target)
+    folder, name = (target.parent, f".{target.name}{LOCK}") if file else (target, LOCK)
+    try:
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / name, timeout=0)
+        lock.acquire()
+    except Timeout as error:
+        kind = "file" if file else "folder"
+        raise ValueError(f"{target}: another run is writing to this {kind}; wait for it, or choose another") from error
+    except OSError as error:
+        raise ValueError(f"cannot write to {target}: {error.strerror or error}") from error
+    try:
+        clear_partials(folder)
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            (folder / name).unlink()  # before the release: who waits for it sees that it is gone and makes a new one
+        lock.release()
+        _remove_empty(missing)
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
+
+
+@contextlib.contextmanager
+def staged(folder: Path | str) -> Iterator[Path]:
+    """Yield an empty folder inside `folder`; its files move into `folder` when the block ends well.
+
+    So several files appear together or not at all. Only for a folder that is held, see `alone`.
+
+    Raises:
+        ValueError: the folder cannot be written to, or the disk is full.
+    """
+    staging = Path(folder) / STAGING
+    try:
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir(parents=True)
+        yield staging
+        for file in sorted(staging.iterdir()):
+            file.replace(Path(folder) / file.name)
+    except OSError as error:
+        raise ValueError(f"cannot write to {folder}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _umask() -> int:
@@ -47,9 +127,15 @@ def _umask() -> int:
 
 
 def write_text(target: Path | str, text: str) -> None:
-    """Write `text` as UTF-8 to `target`, atomically."""
+    r"""Write `text` as UTF-8 to `target`, atomically; bytes of file names that are no UTF-8 become `\udc…` escapes."""
     with atomic_path(target) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def write_bytes(target: Path | str, content: bytes | memoryview) -> None:
+    """Write `content` to `target`, atomically."""
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(content)
 
 
 def write_json(target: Path | str, value: object) -> None:

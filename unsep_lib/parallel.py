@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import multiprocessing.connection
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import TypeVar
@@ -32,11 +34,24 @@ def spread(
 def _pooled(function: Callable[[Item], Result], items: Sequence[Item], workers: int, chunk: int) -> Iterator[Result]:
     # A forked child of a process whose OpenMP threads have run waits for them for ever, so children are spawned.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
         yield from pool.map(function, items, chunksize=chunk)
 
 
-def _one_thread() -> None:
+def _start_worker() -> None:
     import torch
 
+    end_with_parent()
     torch.set_num_threads(1)
+
+
+def end_with_parent() -> None:
+    """Let this worker end when the process that started it ends, however that ends."""
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)

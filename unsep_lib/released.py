@@ -10,11 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from unsep_lib.checkpoints import TF_FORMAT
 from unsep_lib.epsilon_prior import labels_of_classes
-from unsep_lib.files import atomic_path, sha256
+from unsep_lib.files import sha256, write_bytes
 from unsep_lib.networks.formula import formula_state
 from unsep_lib.networks.tf_attention import TfAttentionNetwork
 from unsep_lib.networks.tf_config import TfConfig, config_of
@@ -129,6 +129,5 @@ def _write_prior(
         "parameters": sum(tensor.numel() for tensor in tensors.values()),
         **origin,
     }
-    with atomic_path(target) as temporary:
-        save_file(dict(tensors), temporary, metadata={"card": json.dumps(card, ensure_ascii=False)})
+    write_bytes(target, save(dict(tensors), metadata={"card": json.dumps(card, ensure_ascii=False)}))
     return card

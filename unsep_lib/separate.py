@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from unsep_lib.audio import SAMPLE_RATE, SILENCE_DBFS, resample, rms_dbfs
+from unsep_lib.audio import HIGHEST_RATE, LOWEST_RATE, SAMPLE_RATE, SILENCE_DBFS, resample, rms_dbfs
 from unsep_lib.checkpoints import load_prior
 from unsep_lib.priors import Prior
 from unsep_lib.solvers import DEFAULT_SOLVER, SOLVERS, Snapshot, solve
@@ -17,6 +17,8 @@ from unsep_lib.specification import SourceSpec
 from unsep_lib.windows import in_windows
 
 WORKING_LEVEL = -18.5  # dBFS, the mixture's RMS inside: two sources in the middle of the priors' training levels
+MOST_SOURCES = 16  # the time grows with the square of their number; the paper has up to three
+MOST_STEPS = 10_000  # fifty times the paper's 200
 SLOT_SEED_STRIDE = 1_000_003  # window n of seed s runs on seed s + n · this prime: windows do not share noise
 
 
@@ -56,6 +58,7 @@ def load_priors(
     """
     if not specs:
         raise ValueError("expected at least one source, such as `speech` or `sound:Cello`")
+    _check_count(specs)
     loaded = {}
     for spec in specs:
         if spec.prior not in loaded:
@@ -84,8 +87,8 @@ def separate(
         ValueError: no samples, NaN or infinity, no priors, or an unknown solver.
     """
     began = time.monotonic()
-    samples = _checked(samples, priors, solver)
-    count = SOLVERS[solver].default_steps if steps is None else steps
+    samples = _checked(samples, sample_rate, priors, solver)
+    count = _step_count(solver, steps)
     working = resample(samples, sample_rate, SAMPLE_RATE)
     level = rms_dbfs(working)
     gain = 10.0 ** ((WORKING_LEVEL - level) / 20.0)
@@ -103,16 +106,33 @@ def separate(
     return Separation(sources, residual, sample_rate, solver, count, seed, time.monotonic() - began)
 
 
-def _checked(samples: torch.Tensor, priors: Sequence[Prior], solver: str) -> torch.Tensor:
+def _step_count(solver: str, steps: int | None) -> int:
+    count = SOLVERS[solver].default_steps if steps is None else steps
+    if count > MOST_STEPS:
+        raise ValueError(f"expected at most {MOST_STEPS} steps, got {count}")
+    return count
+
+
+def _checked(samples: torch.Tensor, sample_rate: int, priors: Sequence[Prior], solver: str) -> torch.Tensor:
+    if not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
+        raise ValueError(f"expected a sample rate from {LOWEST_RATE} to {HIGHEST_RATE} Hz, got {sample_rate}")
     if samples.ndim not in (1, 2) or samples.numel() == 0:
         raise ValueError(f"expected samples [time] or [channel, time], got shape {tuple(samples.shape)}")
+    if not samples.is_floating_point():
+        raise ValueError(f"expected real floating-point samples from -1 to 1, got {samples.dtype}")
     if not torch.isfinite(samples).all():
         raise ValueError("the samples contain NaN or infinity")
     if not priors:
         raise ValueError("expected at least one source, got none")
+    _check_count(priors)
     if solver not in SOLVERS:
         raise ValueError(f"unknown solver {solver!r}: known are {', '.join(SOLVERS)}")
-    return samples[None] if samples.ndim == 1 else samples
+    return (samples[None] if samples.ndim == 1 else samples).float()
+
+
+def _check_count(sources: Sequence[object]) -> None:
+    if len(sources) > MOST_SOURCES:
+        raise ValueError(f"expected at most {MOST_SOURCES} sources, got {len(sources)}")
 
 
 def _slot(prior: Prior) -> object:

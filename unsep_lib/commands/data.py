@@ -100,7 +100,20 @@ def run_fetch(arguments: argparse.Namespace) -> int:
 
 def run_prepare(arguments: argparse.Namespace) -> int:
     """Prepare a corpus, and say what it holds and what was skipped."""
+    from unsep_lib.files import alone
+    from unsep_lib.specification import SPEC_PATTERN
+
+    if arguments.label and not SPEC_PATTERN.fullmatch(f"prior:{arguments.label}"):
+        raise ValueError(f"expected a label of letters, digits, '_', '.' and '-', got {arguments.label!r}")
+    with alone(arguments.out, file=True):
+        prepare_held(arguments)
+    return 0
+
+
+def prepare_held(arguments: argparse.Namespace) -> None:
+    """Prepare a corpus whose manifest no other run writes."""
     from unsep_lib.corpora import departures, prepare, read_prepared, write_prepared
+    from unsep_lib.files import alone
 
     before = None if arguments.fresh else read_prepared(arguments.out)
     with progress_bar("files") as show:
@@ -124,8 +137,8 @@ def run_prepare(arguments: argparse.Namespace) -> int:
     if arguments.page:
         from unsep_lib.corpora.page import write_page
 
-        print(write_page(arguments.page, prepared.clips[0].corpus, arguments.root, prepared))
-    return 0
+        with alone(arguments.page):
+            print(write_page(arguments.page, prepared.clips[0].corpus, arguments.root, prepared))
 
 
 def _say(manifest: Path, prepared, changed: bool) -> None:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from unsep_lib.commands.options import add_solver_options, check_device
+from unsep_lib.commands.options import add_solver_options, check_device, precision_of
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -45,13 +45,28 @@ def part(text: str) -> tuple[int, int]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate, print a table, write the JSON."""
-    from unsep_lib.evaluation import evaluate, oracle
-    from unsep_lib.files import write_json
-    from unsep_lib.mixtures import read_mixtures
-    from unsep_lib.specification import parse_spec
+    from contextlib import nullcontext
+
+    from unsep_lib.files import alone
 
     apply_profile(arguments)
     check_device(arguments.device)
+    mixtures = asked_mixtures(arguments)
+    method = separating_method(mixtures, arguments)
+    with alone(arguments.json, file=True) if arguments.json else nullcontext():
+        evaluate_and_say(mixtures, method, arguments.json)
+    return 0
+
+
+def asked_mixtures(arguments: argparse.Namespace):
+    """The mixtures of the folder that --only and --part leave.
+
+    Raises:
+        ValueError: none are left, or one that is no mixture.
+    """
+    from unsep_lib.mixtures import read_mixtures
+    from unsep_lib.specification import parse_spec
+
     mixtures = read_mixtures(arguments.mixtures, [parse_spec(text) for text in arguments.source])
     mixtures = [mixture for mixture in mixtures if mixture.name.startswith(arguments.only)]
     if not mixtures:
@@ -59,16 +74,22 @@ def run(arguments: argparse.Namespace) -> int:
     number, parts = arguments.part
     if number > len(mixtures):
         raise ValueError(f"expected at most as many parts as mixtures, {len(mixtures)}, got part {number}/{parts}")
-    mixtures = mixtures[number - 1 :: parts]
-    evaluation = evaluate(mixtures, separating_method(mixtures, arguments), show_rows)
+    return mixtures[number - 1 :: parts]
+
+
+def evaluate_and_say(mixtures, method, file: Path | None) -> None:
+    """Score `method` and the oracle ratio mask on the mixtures; print, and write `file` if there is one."""
+    from unsep_lib.evaluation import evaluate, oracle
+    from unsep_lib.files import write_json
+
+    evaluation = evaluate(mixtures, method, show_rows)
     show(evaluation, "improvement")
     show(evaluate(mixtures, oracle), "oracle ratio mask")
     report = evaluation.as_json()
     print(f"{100 * evaluation.collapsed:.1f} % of sources collapsed, {evaluation.seconds_per_mixture:.1f} s a mixture, "
           f"{report['peak_memory_mb']:.0f} MB at most")  # fmt: skip
-    if arguments.json:
-        write_json(arguments.json, report)
-    return 0
+    if file is not None:
+        write_json(file, report)
 
 
 def apply_profile(arguments: argparse.Namespace) -> None:
@@ -103,7 +124,8 @@ def separating_method(mixtures, arguments: argparse.Namespace):
 
     specs = list(dict.fromkeys(spec for mixture in mixtures for spec in mixture.specs))
     files = dict(arguments.prior)
-    priors = dict(zip(specs, load_priors(specs, files, arguments.device), strict=True))
+    loaded = load_priors(specs, files, arguments.device, precision_of(arguments))
+    priors = dict(zip(specs, loaded, strict=True))
     warn_of_untrained(files.get(spec.prior, spec.prior) for spec in specs)
 
     def method(mixture):

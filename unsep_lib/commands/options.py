@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def add_solver_options(parser: argparse.ArgumentParser) -> None:
-    """Add --solver, --steps, --seed, --prior and --device."""
+    """Add --solver, --steps, --seed, --prior, --device and --precision."""
     parser.add_argument("--solver", help="see `unsep separate --list`")
     parser.add_argument("--steps", type=int, help="noise levels to go through (default: the solver's)")
     parser.add_argument("--seed", type=int, default=0)
@@ -15,6 +15,18 @@ def add_solver_options(parser: argparse.ArgumentParser) -> None:
         "--prior", action="append", default=[], type=named_file, metavar="NAME=FILE", help="a prior's weights"
     )
     parser.add_argument("--device", default="cpu", help="cpu, cuda, mps …")
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16"),
+        help="what the shipped kind of network multiplies matrices in (default: bfloat16 on processors with AMX)",
+    )
+
+
+def precision_of(arguments: argparse.Namespace):
+    """The torch dtype that --precision asks for, None if it is left out."""
+    import torch
+
+    return arguments.precision and getattr(torch, arguments.precision)
 
 
 def check_device(name: str) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
+
+OUTSIDE = 1  # exit code: a number left its tolerance
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -13,17 +16,36 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--out", required=True, type=Path, metavar="DIR")
     parser.add_argument("--force", action="store_true", help="run what is done and up to date again")
     parser.add_argument("--open", action="store_true", help="show the report in a browser")
+    reference = parser.add_mutually_exclusive_group()
+    reference.add_argument(
+        "--check", action="store_true", help="fail, naming them, if numbers left their tolerance of the reference run"
+    )
+    reference.add_argument(
+        "--update-reference", action="store_true", help="make this run the profile's reference, in the package"
+    )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run what is not up to date, write the report, say where it is."""
+    """Run what is not up to date, write the report, say where it is and, with --check, which numbers moved."""
     from unsep_lib.profiles import load_profile
+    from unsep_lib.reference import compare, reference_path
     from unsep_lib.reproduce import notebooks_dir, open_report, reproduce
 
     profile = load_profile(arguments.profile)
-    report = reproduce(notebooks_dir(), arguments.profile or profile.name, arguments.out, force=arguments.force)
+    notebooks, reference = notebooks_dir(), reference_path(profile.name)
+    if arguments.check and not reference.is_file():
+        raise ValueError(f"the profile {profile.name} has no reference run; make one with --update-reference")
+    report = reproduce(
+        notebooks, arguments.profile or profile.name, arguments.out, force=arguments.force,
+        update_reference=arguments.update_reference,
+    )  # fmt: skip
     print(report)
     if arguments.open:
         open_report(report)
-    return 0
+    if not arguments.check:
+        return 0
+    names = sorted(path.stem for path in notebooks.glob("*.ipynb"))
+    outside = [str(comparison) for comparison in compare(report.parent, names, reference) if not comparison.within]
+    print(*outside, sep="\n", end="\n" if outside else "", file=sys.stderr)
+    return OUTSIDE if outside else 0

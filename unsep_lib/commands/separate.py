@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from unsep_lib.commands.options import add_solver_options, check_device
+from unsep_lib.commands.options import add_solver_options, check_device, precision_of
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -30,20 +30,30 @@ def run(arguments: argparse.Namespace) -> int:
             "expected a mixture and --out FOLDER, as in `unsep separate mix.wav --source speech --out out/`"
         )
     from unsep_lib.audio import read_audio
-    from unsep_lib.separate import load_priors, separate
-    from unsep_lib.solvers import DEFAULT_SOLVER
+    from unsep_lib.files import alone
+    from unsep_lib.separate import load_priors
     from unsep_lib.specification import parse_spec
 
     check_device(arguments.device)
     specs = [parse_spec(text) for text in arguments.source]
     audio = read_audio(arguments.mixture)
-    priors = load_priors(specs, dict(arguments.prior), arguments.device)
+    priors = load_priors(specs, dict(arguments.prior), arguments.device, precision_of(arguments))
+    with alone(arguments.out):
+        write_separation(shown_separation(audio, priors, arguments), specs, arguments.mixture, arguments.out)
+    return 0
+
+
+def shown_separation(audio, priors, arguments: argparse.Namespace):
+    """Separate behind a progress bar."""
     from tqdm import tqdm
+
+    from unsep_lib.separate import separate
+    from unsep_lib.solvers import DEFAULT_SOLVER
 
     with tqdm(
         total=1.0, bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}", desc="separating", disable=None
     ) as bar:
-        separation = separate(
+        return separate(
             audio.samples.to(arguments.device),
             audio.sample_rate,
             priors,
@@ -52,21 +62,16 @@ def run(arguments: argparse.Namespace) -> int:
             seed=arguments.seed,
             on_window=lambda done, total: bar.update(done / total - bar.n),
         )
-    write_separation(separation, specs, arguments.mixture, arguments.out)
-    return 0
 
 
 def write_separation(separation, specs, mixture: Path, folder: Path) -> None:
-    """Write one float WAV a source, residual.wav and report.json into `folder`."""
+    """Write one float WAV a source, residual.wav and report.json into `folder`, all or nothing."""
     from unsep_lib.audio import write_audio
-    from unsep_lib.files import write_json
+    from unsep_lib.files import staged, write_json
     from unsep_lib.specification import file_names
     from unsep_lib.versions import versions
 
     tracks = dict(zip(file_names(specs), separation.sources, strict=True)) | {"residual": separation.residual}
-    for name, samples in tracks.items():
-        write_audio(folder / f"{name}.wav", samples, separation.sample_rate)
-        print(folder / f"{name}.wav")
     report = {
         "mixture": str(mixture),
         "sources": [str(spec) for spec in specs],
@@ -77,7 +82,12 @@ def write_separation(separation, specs, mixture: Path, folder: Path) -> None:
         "residual_db": round(separation.residual_db, 2),
         "versions": versions(),
     }
-    write_json(folder / "report.json", report)
+    with staged(folder) as staging:
+        for name, samples in tracks.items():
+            write_audio(staging / f"{name}.wav", samples, separation.sample_rate)
+        write_json(staging / "report.json", report)
+    for name in tracks:
+        print(folder / f"{name}.wav")
 
 
 def show_known() -> int:

@@ -32,9 +32,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     from unsep_lib.checkpoints import home
     from unsep_lib.clips import read_manifest
+    from unsep_lib.commands.checkpoint import prior_file
     from unsep_lib.training import Progress, TrainingConfig, train
 
     check_device(arguments.device)
+    installed = prior_file(arguments.name)
     clips = [clip for manifest in arguments.data for clip in read_manifest(manifest)]
     config = TrainingConfig(minutes=arguments.minutes, steps=arguments.steps, seed=arguments.seed)
     own = arguments.out is None
@@ -60,17 +62,16 @@ def run(arguments: argparse.Namespace) -> int:
             bfloat16=arguments.bfloat16,
             on_step=show,
         )
-    print(_install(path) if own else path)
+    print(_install(path, installed) if own else path)
     return 0
 
 
-def _install(path: Path) -> Path:
+def _install(path: Path, target: Path) -> Path:
     import shutil
 
-    from unsep_lib.checkpoints import home
-    from unsep_lib.files import atomic_path
+    from unsep_lib.files import atomic_path, clear_partials
 
-    target = home() / "priors" / path.name
+    clear_partials(target.parent)
     with atomic_path(target) as temporary:
         shutil.copyfile(path, temporary)
     return target

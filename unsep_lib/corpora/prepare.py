@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from unsep_lib.clips import Clip, read_manifest, stored_name, write_lines, write_manifest
+from unsep_lib.clips import Clip, read_lines, read_manifest, stored_name, write_lines, write_manifest
 from unsep_lib.corpora.layouts import LAYOUTS, Entry, Layout
 from unsep_lib.corpora.measure import Skipped, describe, file_stamp
 from unsep_lib.parallel import spread
@@ -104,7 +104,7 @@ def read_prepared(manifest: Path | str) -> Prepared | None:
 def _read_skipped(path: Path) -> tuple[Skipped, ...]:
     if not path.is_file():
         return ()
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = [json.loads(line) for line in read_lines(path)]
     return tuple(Skipped(**(row | {"file": os.fspath(path.resolve().parent / row["file"])})) for row in rows)
 
 

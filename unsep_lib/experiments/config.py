@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 import tomllib
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
@@ -50,7 +52,7 @@ class Condition:
     def __post_init__(self) -> None:
         if self.labels not in LABEL_CHOICES:
             raise ValueError(f"expected 'labels' to be one of {', '.join(LABEL_CHOICES)}, got {self.labels!r}")
-        if not self.seconds >= 0:
+        if not 0 <= self.seconds < math.inf:
             raise ValueError(f"expected 'seconds' of 0 or above, got {self.seconds}")
         if self.level_difference is not None and not abs(self.level_difference) <= LARGEST_LEVEL_DIFFERENCE:
             raise ValueError(
@@ -116,7 +118,7 @@ def load_experiment(name: Path | str) -> Experiment:
         )
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not a TOML file ({error})") from error
     return _built(Experiment, table, str(path))
 
@@ -150,7 +152,9 @@ def _typed(kind: type, value: object, where: str) -> object:
         return {key: _typed(inner[1], item, f"{where}, {key!r}") for key, item in _plain(dict, value, where).items()}
     if is_dataclass(kind):
         return _built(kind, _plain(dict, value, where), where)
-    return _plain(kind, float(value) if kind is float and type(value) is int else value, where)
+    if kind is float and type(value) is int and abs(value) < sys.float_info.max:
+        value = float(value)
+    return _plain(kind, value, where)
 
 
 def _plain(kind: type, value: object, where: str) -> object:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
-import multiprocessing.connection
-import os
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
+
+from unsep_lib.parallel import end_with_parent
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -35,13 +34,8 @@ def process_executor(workers: int, threads: int = 0) -> ProcessPoolExecutor:
 
 
 def _start_worker(threads: int) -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     torch.set_num_threads(threads)
-
-
-def _end_with_parent() -> None:
-    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)
 
 
 @contextmanager

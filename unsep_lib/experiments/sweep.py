@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
-
-from filelock import FileLock, Timeout
 
 from unsep_lib.experiments.compute import compute
 from unsep_lib.experiments.config import Experiment
@@ -18,9 +16,9 @@ from unsep_lib.experiments.pace import Pace
 from unsep_lib.experiments.plan import plan
 from unsep_lib.experiments.rows import Row
 from unsep_lib.experiments.table import Line, lines_of, write_table
-from unsep_lib.files import write_json
+from unsep_lib.files import alone, clear_partials, write_json
 
-ROWS, TABLE, LOCK = "rows", "table.csv", ".lock"
+ROWS, TABLE = "rows", "table.csv"
 POLL_SECONDS = 0.1  # between looks at futures: far below what a row takes
 
 
@@ -70,7 +68,7 @@ def run_sweep(
     """
     rows = plan(experiment)
     out = Path(out)
-    with _alone(out):
+    with alone(out):
         records = _finished(out / ROWS, rows)
         failures = _compute_missing(rows, records, out / ROWS, executor, on_progress)
         lines = [line for row in rows if row.key in records for line in lines_of(row, records[row.key])]
@@ -85,27 +83,9 @@ def run_sweep(
     return lines
 
 
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Hold `out` for this process; the system lets go of it when the process ends, however it ends."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out / LOCK, timeout=0)
-        lock.acquire()
-    except Timeout as error:
-        raise ValueError(f"{out}: another run is writing to this folder") from error
-    except OSError as error:
-        raise ValueError(f"cannot write to {out}: {error.strerror or error}") from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def _finished(folder: Path, rows: Sequence[Row]) -> dict[str, dict[str, object]]:
     """Key → record of the rows that are done; what a killed run left half-written is removed."""
-    for partial in folder.glob(".*.partial.json"):
-        partial.unlink()
+    clear_partials(folder)
     files = {row.key: folder / f"{row.key}.json" for row in rows}
     return {key: _read(file) for key, file in files.items() if file.is_file()}
 

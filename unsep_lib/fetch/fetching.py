@@ -11,7 +11,7 @@ import pooch
 from unsep_lib.fetch.archives import Archive, Corpus
 from unsep_lib.fetch.download import DownloadError, ResumingDownloader
 from unsep_lib.fetch.unpack import unpack
-from unsep_lib.files import write_json
+from unsep_lib.files import alone, write_json
 
 ARCHIVES = "archives"  # folder of the archives inside the user's folder of corpora
 
@@ -37,11 +37,13 @@ def fetch(
     """
     pooch.get_logger().setLevel("WARNING")
     root, records = Path(root).resolve(), Path(records)
-    for archive in corpus.archives:
-        try:
-            yield _fetch_archive(archive, root, records, trust, on_bytes)
-        except OSError as error:
-            raise ValueError(f"cannot write {archive.file_name} below {root}: {error.strerror or error}") from error
+    with alone(root / ARCHIVES / corpus.folder, file=True):
+        for archive in corpus.archives:
+            try:
+                yield _fetch_archive(archive, root, records, trust, on_bytes)
+            except OSError as error:
+                reason = error.strerror or error
+                raise ValueError(f"cannot write {archive.file_name} below {root}: {reason}") from error
 
 
 def _fetch_archive(archive: Archive, root: Path, records: Path, trust: bool, on_bytes) -> str:

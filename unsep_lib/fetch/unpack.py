@@ -50,6 +50,8 @@ def unpack(archive: Path, folder: Path, limits: Limits | None = None) -> None:
         _merge(inner if inner.is_dir() and list(staging.iterdir()) == [inner] else staging, folder)
     except BROKEN as error:
         raise ValueError(f"{archive}: the archive is damaged ({error})") from error
+    except OSError as error:
+        raise ValueError(f"{archive}: cannot be unpacked in {folder}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 

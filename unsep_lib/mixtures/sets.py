@@ -14,7 +14,7 @@ import numpy
 import torch
 
 from unsep_lib.clips import Clip
-from unsep_lib.files import write_json
+from unsep_lib.files import alone, write_json
 from unsep_lib.mixtures.drawing import SILENT_DBFS, TASKS, deal, draw_crop, task_number
 from unsep_lib.mixtures.folders import int16_tracks, read_mixture, write_mixture
 from unsep_lib.mixtures.making import Mixture, make_mixture
@@ -22,6 +22,7 @@ from unsep_lib.parallel import spread
 from unsep_lib.specification import SourceSpec
 
 RECORD = "set.json"
+MOST_MIXTURES = 100_000  # their names have five digits
 CHUNK = 4  # mixtures a worker makes at a time
 
 
@@ -52,8 +53,10 @@ class MixtureSet:
 
     def __init__(self, task: str, speech: Sequence[Clip], sounds: Sequence[Clip], count: int, seed: int):
         number = task_number(task)
-        if count < 1 or seed < 0:
-            raise ValueError(f"expected a count above 0 and a seed of at least 0, got {count} and {seed}")
+        if not 0 < count <= MOST_MIXTURES or seed < 0:
+            raise ValueError(
+                f"expected a count above 0, at most {MOST_MIXTURES}, and a seed of at least 0, got {count} and {seed}"
+            )
         speech = _usable(clip for clip in speech if not clip.label) if TASKS[task].speech else []
         sounds = _usable(clip for clip in sounds if clip.label) if TASKS[task].sounds else []
         self.task, self.seed, self.clips = task, seed, (*speech, *sounds)
@@ -118,19 +121,31 @@ def write_set(
     processes (default: one a core); on_mixture(done, all).
 
     Raises:
-        ValueError: `folder` holds something else, or a clip cannot be read.
+        ValueError: `folder` holds something else, another run writes to it, or a clip cannot be read.
     """
     folder = Path(folder)
+    with alone(folder):
+        return _write_held(folder, mixtures, workers, on_mixture)
+
+
+def _write_held(
+    folder: Path, mixtures: MixtureSet, workers: int | None, on_mixture: Callable[[int, int], None] | None
+) -> str:
     record = _record(mixtures)
     _check_folder(folder, mixtures, record)
     written = spread(partial(_write_one, folder), mixtures.recipes, workers, CHUNK)
     if not (folder / RECORD).is_file():
         write_json(folder / RECORD, record)
     digests = []
-    for digest in written:
-        digests.append(digest)
-        if on_mixture is not None:
-            on_mixture(len(digests), len(mixtures))
+    try:
+        for digest in written:
+            digests.append(digest)
+            if on_mixture is not None:
+                on_mixture(len(digests), len(mixtures))
+    except ValueError:
+        if not digests and not any(folder.glob(f"{mixtures.task}_*")):
+            (folder / RECORD).unlink()
+        raise
     total = _joined(digests)
     write_json(folder / RECORD, record | {"count": len(mixtures), "sha256": total})
     return total

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import sys
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -53,7 +55,7 @@ def load_profile(name: str = "") -> Profile:
     """Read a profile by name or TOML file; without a name `$UNSEP_PROFILE`, else tutorial.
 
     Raises:
-        ValueError: unknown profile, or a key that is unknown, missing or of the wrong type, named.
+        ValueError: unknown profile, or a key that is unknown, missing, of the wrong type or impossible, named.
     """
     name = name or os.environ.get(PROFILE_VARIABLE) or DEFAULT_PROFILE
     path = Path(name) if name.endswith(".toml") else Path(__file__).parent / f"{name}.toml"
@@ -61,7 +63,7 @@ def load_profile(name: str = "") -> Profile:
         raise ValueError(f"unknown profile {name!r}: known are {', '.join(profile_names())}, or give a .toml file")
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not a TOML file ({error})") from error
     return Profile(name=path.stem, **_checked(path, table))
 
@@ -74,8 +76,12 @@ def _checked(path: Path, table: dict[str, object]) -> dict[str, object]:
     for key, kind in expected.items():
         if key not in table:
             raise ValueError(f"{path}: the key {key!r} is missing")
-        value = float(table[key]) if kind is float and type(table[key]) is int else table[key]
+        value = table[key]
+        if kind is float and type(value) is int and value < sys.float_info.max:
+            value = float(value)
         if type(value) is not kind:
             raise ValueError(f"{path}: expected {kind.__name__} for {key!r}, got {value!r}")
+        if not isinstance(value, str) and not 0 < value < math.inf:
+            raise ValueError(f"{path}: expected {key!r} above 0 and finite, got {value}")
         table[key] = value
     return table

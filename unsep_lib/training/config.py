@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -37,8 +38,10 @@ class TrainingConfig:
         if (self.minutes is None) == (self.steps is None):
             raise ValueError(f"expected either minutes or steps, got minutes={self.minutes}, steps={self.steps}")
         budget = self.minutes if self.steps is None else self.steps
-        if not budget > 0:
+        if not 0 < budget < math.inf:
             raise ValueError(f"expected a training budget above 0, got {budget}")
+        if not 0 <= self.seed < 1 << 63:
+            raise ValueError(f"expected a seed from 0 to 2^63 - 1, got {self.seed}")
         if self.batch < 1:
             raise ValueError(f"expected a batch of at least 1 crop, got {self.batch}")
 

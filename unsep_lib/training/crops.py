@@ -54,7 +54,7 @@ class ClipCache:
 class CropStream:
     """An endless stream of training crops: label uniform, then corpus uniform, then clip, then active span.
 
-    Clips that cannot be read are skipped and counted in `skipped`.
+    Clips that cannot be read are skipped and listed in `skipped`, each file with the reason.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class CropStream:
             raise ValueError("expected clips to train on, got none (is the split of all of them `test`?)")
         self.labels, self.seconds, self.levels = tuple(labels), seconds, levels
         self.generator, self.augment = generator, augment
-        self.cache, self.skipped = ClipCache(), set()
+        self.cache, self.skipped = ClipCache(), {}
         groups: dict[str, dict[str, list[Clip]]] = defaultdict(lambda: defaultdict(list))
         for clip in clips:
             groups[clip.label][clip.corpus].append(clip)
@@ -88,13 +88,18 @@ class CropStream:
                 continue
             try:
                 crop = self._crop(clip)
-            except ValueError:
-                self.skipped.add(clip.file)
+            except ValueError as error:
+                self.skipped[clip.file] = str(error)
                 continue
             if rms_dbfs(crop) > SILENT_DBFS:
                 label = self.labels.index(clip.label) if clip.label in self.labels else len(self.labels)
                 return scale_to_dbfs(crop, self.generator.uniform(*self.levels)), label
-        raise ValueError(f"no usable crop in {DRAWS} draws: {len(self.skipped)} clips unreadable, the rest silent")
+        raise ValueError(f"no usable crop in {DRAWS} draws of clips: {self._unusable()}")
+
+    def _unusable(self) -> str:
+        if not self.skipped:
+            return "all were silent; `unsep data prepare` leaves silent files out"
+        return f"{len(self.skipped)} unreadable and the rest silent; the first: {next(iter(self.skipped.values()))}"
 
     def _choose(self, items: Sequence):
         return items[self.generator.integers(len(items))]

@@ -12,6 +12,7 @@ import torch
 
 from unsep_lib.checkpoints import card_of, find_prior, load_prior, save_prior
 from unsep_lib.clips import Clip, labels_of
+from unsep_lib.files import alone
 from unsep_lib.priors import EdmPrior
 from unsep_lib.training.config import TrainingConfig
 from unsep_lib.training.crops import CropStream
@@ -61,9 +62,22 @@ def train(
     in bfloat16 (weights stay float32); twice as fast on processors with AMX, slower on others.
 
     Raises:
-        ValueError: no training clips, another recipe in `folder`, or a warm start that does not fit.
+        ValueError: no training clips, another recipe or another run in `folder`, or a warm start that does not fit.
     """
-    folder, target = Path(folder), torch.device(device)
+    with alone(folder):
+        return _train_held(name, clips, Path(folder), config, warm_start, torch.device(device), bfloat16, on_step)
+
+
+def _train_held(
+    name: str,
+    clips: Sequence[Clip],
+    folder: Path,
+    config: TrainingConfig,
+    warm_start: str | None,
+    target: torch.device,
+    bfloat16: bool,
+    on_step: Callable[[Progress], None] | None,
+) -> Path:
     state = _start(clips, folder / STATE_FILE, config, warm_start, target)
     stream = _stream(clips, "train", state.prior.labels, config, state.generator)
     validation = _validation_crops(clips, state.prior.labels, config)
@@ -79,6 +93,7 @@ def train(
             if on_step is not None:
                 on_step(_progress(state, loss, len(stream.skipped)))
     finally:
+        torch.set_flush_denormal(False)
         _save(state, folder, name, card, validation)
     return folder / f"{name}.safetensors"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy
 import torch
 
-from unsep_lib.files import atomic_path
+from unsep_lib.files import write_bytes
 from unsep_lib.networks.compact import CompactConfig, CompactNetwork
 from unsep_lib.priors import EdmPrior, stft
 from unsep_lib.training.config import TrainingConfig
@@ -57,8 +58,9 @@ class TrainingState:
             "seconds": self.seconds,
             "log": self.log,
         }
-        with atomic_path(path) as temporary:
-            torch.save(content, temporary)
+        encoded = io.BytesIO()
+        torch.save(content, encoded)
+        write_bytes(path, encoded.getbuffer())
 
     @classmethod
     def load(cls, path: Path, config: TrainingConfig, device: torch.device) -> TrainingState:

@@ -1,0 +1,1 @@
+"""Bad input, kills and full disks: cases as data, entry point × fault."""

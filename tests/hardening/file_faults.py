@@ -1,0 +1,361 @@
+"""Weights, tables and lists that are broken or hostile."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import struct
+from functools import partial
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from hardening.audio_faults import recorded
+from hardening.cases import Fault
+
+TINY = {"labels": 0, "bins": 256, "widths": [8, 8], "blocks": [1, 1], "heads": 2, "embedding": 16}
+DEEP = 100_000  # brackets; a recursive parser has no such depth
+
+
+def written(folder, content, name):
+    data = content if isinstance(content, bytes) else content.encode()
+    (folder / name).write_bytes(data)
+    return folder / name
+
+
+def gone(folder, name):
+    return folder / name
+
+
+def folder_called(folder, name):
+    (folder / name).mkdir()
+    return folder / name
+
+
+def everywhere(name, missing, damaged):
+    """Faults that any kind of file may have."""
+    return (
+        Fault("missing", partial(gone, name=name), missing),
+        Fault("a folder", partial(folder_called, name=name), missing),
+        Fault("binary", partial(written, content=bytes(range(256)) * 4, name=name), damaged),
+        Fault("UTF-16", partial(written, content="name = 'x'\n".encode("utf-16"), name=name), damaged),
+        Fault("nested", partial(written, content="a = " + "[" * DEEP, name=name), damaged),
+    )
+
+
+def header(content, length=None):
+    """The bytes of a safetensors file with such a header."""
+    data = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return struct.pack("<Q", len(data) if length is None else length) + data + bytes(64)
+
+
+def tensor(start, stop, shape=(4,), dtype="F32"):
+    return {"x": {"dtype": dtype, "shape": list(shape), "data_offsets": [start, stop]}}
+
+
+def card(**changes):
+    return {"format": "unsep-compact-1", "network": TINY, "labels": [], "parameters": 1} | changes
+
+
+def prior(folder, **changes):
+    """A prior of tiny zeros whose card says something else."""
+    from unsep_lib.networks.compact import CompactConfig, CompactNetwork
+
+    shape = {key: tuple(value) if isinstance(value, list) else value for key, value in TINY.items()}
+    tensors = {f"network.{name}": value for name, value in CompactNetwork(CompactConfig(**shape)).state_dict().items()}
+    tensors |= {"spectrum": torch.ones(256)}
+    path = folder / "p.safetensors"
+    save_file(tensors, path, metadata={"card": json.dumps(card(**changes))})
+    return path
+
+
+def prior_with(folder, name, value):
+    path = prior(folder)
+    tensors = {key: found for key, found in load_file(path).items() if key != name}
+    save_file(tensors | ({} if value is None else {name: value}), path, metadata={"card": json.dumps(card())})
+    return path
+
+
+def plain_tensors(folder, metadata):
+    save_file({"x": torch.zeros(4)}, folder / "p.safetensors", metadata=metadata)
+    return folder / "p.safetensors"
+
+
+class Code:
+    """Writes a file when it is unpickled."""
+
+    def __reduce__(self):
+        return exec, ("open('/tmp/unsep-this-must-not-exist', 'w')",)
+
+
+NO_PRIOR, NO_FIT = "not a prior saved by unsep", "do not fit their card"
+FILE = "p.safetensors"
+HUGE = [200_000_000, 8]
+PRIORS = (
+    Fault("missing", partial(gone, name=FILE), "unknown prior"),
+    Fault("a folder", partial(folder_called, name=FILE), "unknown prior"),
+    *(
+        Fault(name, partial(written, content=content, name=FILE), NO_PRIOR)
+        for name, content in {
+            "empty": b"",
+            "text": b"half a file",
+            "pickle": pickle.dumps({"ema": Code()}),
+            "header 2⁶³ long": header({}, 2**63),
+            "header 2³⁰ long": header({}, 2**30),
+            "header no JSON": header(b"{]"),
+            "header no UTF-8": header(b"\xff" * 16),
+            "header nested": header(b'{"x":' + b"[" * DEEP + b"}"),
+            "header a list": header([1]),
+            "offsets outside": header(tensor(0, 2**40)),
+            "offsets backwards": header(tensor(16, 0)),
+            "offsets overlapping": header(tensor(0, 16) | {"y": tensor(8, 24)["x"]}),
+            "shape overflowing": header(tensor(0, 16, (2**40, 2**40))),
+            "shape negative": header(tensor(0, 16, (-4,))),
+            "type unknown": header(tensor(0, 16, dtype="F31")),
+            "twice the same name": header(b'{"x":1,"x":2}'),
+        }.items()
+    ),
+    Fault("no card", partial(plain_tensors, metadata=None), NO_PRIOR),
+    Fault("card no JSON", partial(plain_tensors, metadata={"card": "{"}), NO_PRIOR),
+    Fault("card nested", partial(plain_tensors, metadata={"card": "[" * DEEP}), NO_PRIOR),
+    Fault("card a list", partial(plain_tensors, metadata={"card": "[1]"}), "expected a prior of format"),
+    Fault("card a foreign format", partial(prior, format="other"), "expected a prior of format"),
+    Fault("card a format list", partial(prior, format=[1]), "expected a prior of format"),
+    Fault("card without network", partial(plain_tensors, metadata={"card": '{"format": "unsep-compact-1"}'}), NO_FIT),
+    Fault("network huge", partial(prior, network=TINY | {"widths": HUGE}), NO_FIT),
+    Fault("network deep", partial(prior, network=TINY | {"blocks": [10**9, 1]}), NO_FIT),
+    Fault("network negative", partial(prior, network=TINY | {"widths": [-8, 8]}), NO_FIT),
+    Fault("network of words", partial(prior, network=TINY | {"widths": ["a", "b"]}), NO_FIT),
+    Fault("network a list", partial(prior, network=[1]), NO_FIT),
+    Fault("network unknown key", partial(prior, network=TINY | {"depth": 1}), NO_FIT),
+    Fault("labels more than rows", partial(prior, labels=["a", "b"]), NO_FIT),
+    Fault("labels a number", partial(prior, labels=3), NO_FIT),
+    Fault("labels of numbers", partial(prior, labels=[1]), NO_FIT),
+    Fault("weight missing", partial(prior_with, name="spectrum", value=None), NO_FIT),
+    Fault("weight extra", partial(prior_with, name="extra", value=torch.ones(2)), NO_FIT),
+    Fault("weight of other shape", partial(prior_with, name="spectrum", value=torch.ones(7)), NO_FIT),
+    Fault("weight NaN", partial(prior_with, name="spectrum", value=torch.full((256,), torch.nan)), NO_FIT),
+    Fault("as saved", prior),
+)
+
+PROFILE = {
+    "train_minutes": "0.05", "mixtures_per_task": "1", "seeds": "1", "solver": '"projection"', "solver_steps": "1",
+    "projection_steps": "1", "sample_steps": "1", "truth_seeds": "8", "speech_prior": '"speech"',
+    "sound_prior": '"sound"', "device": '"cpu"', "speech_data": '""', "sound_data": '""',
+}  # fmt: skip
+
+
+def profile(folder, name="own.toml", extra="", **changes):
+    table = PROFILE | changes
+    return written(folder, "".join(f"{key} = {value}\n" for key, value in table.items() if value) + extra, name)
+
+
+NO_TOML = "not a TOML file"
+PROFILES = (
+    *everywhere("own.toml", "unknown profile", NO_TOML),
+    Fault("empty", partial(written, content="", name="own.toml"), "is missing"),
+    Fault("truncated", partial(written, content="solver = 'proj", name="own.toml"), NO_TOML),
+    Fault("key twice", partial(profile, extra="seeds = 2\n"), NO_TOML),
+    Fault("key unknown", partial(profile, extra="speed = 2\n"), "unknown key 'speed'"),
+    Fault("key missing", partial(profile, seeds=""), "'seeds' is missing"),
+    Fault("another type", partial(profile, seeds='"two"'), "expected int for 'seeds'"),
+    Fault("NaN", partial(profile, train_minutes="nan"), "'train_minutes' above 0"),
+    Fault("infinity", partial(profile, train_minutes="inf"), "'train_minutes' above 0"),
+    Fault("negative", partial(profile, projection_steps="-1"), "'projection_steps' above 0"),
+    Fault("zero", partial(profile, seeds="0"), "'seeds' above 0"),
+    Fault("too large for a float", partial(profile, train_minutes="1" + "0" * 400), "'train_minutes'"),
+    Fault("4301 digits", partial(profile, seeds="1" * 4301), NO_TOML),
+    Fault("as meant", profile),
+    *(
+        Fault(f"name: {kind}", partial(profile, name=name))
+        for kind, name in {
+            "spaces": "my own.toml",
+            "emoji": "🎛.toml",
+            "newline": "a\nb.toml",
+            "dash": "-a.toml",
+        }.items()
+    ),
+)
+
+EXPERIMENT = 'mixtures = "{mixtures}"\nseeds = {seeds}\nsolvers = [{{ name = "{solver}", steps = {steps} }}]\n{more}'
+
+
+def experiment(folder, name="own.toml", mixtures="", seeds="[0]", solver="projection", steps="[1]", more=""):
+    text = EXPERIMENT.format(
+        mixtures=mixtures or mixture(folder).parent, seeds=seeds, solver=solver, steps=steps, more=more
+    )
+    return written(folder, text, name)
+
+
+EXPERIMENTS = (
+    *everywhere("own.toml", "unknown experiment", NO_TOML),
+    Fault("empty", partial(written, content="", name="own.toml"), "is missing"),
+    Fault("truncated", partial(written, content="seeds = [0,", name="own.toml"), NO_TOML),
+    Fault("key unknown", partial(experiment, more="speed = 2\n"), "unknown key 'speed'"),
+    Fault("another type", partial(experiment, seeds='["two"]'), "expected an integer"),
+    Fault("seeds twice", partial(experiment, seeds="[1, 1]"), "each item of 'seeds' once"),
+    Fault("seeds none", partial(experiment, seeds="[]"), "at least one item in 'seeds'"),
+    Fault("seed negative", partial(experiment, seeds="[-1]"), "'seeds' of 0"),
+    Fault("seed 2⁶⁴", partial(experiment, seeds=f"[{2**64}]")),
+    Fault("seed of 4301 digits", partial(experiment, seeds=f"[{'1' * 4301}]"), NO_TOML),
+    Fault("steps 0", partial(experiment, steps="[0]"), "'steps' of 1"),
+    Fault("solver unknown", partial(experiment, solver="magic"), "magic"),
+    Fault("mixtures missing", partial(experiment, mixtures="/nowhere"), "no such folder of mixtures"),
+    Fault("seconds NaN", partial(experiment, more="conditions = [{ name = 'a', seconds = nan }]\n"), "'seconds' of 0"),
+    Fault(
+        "seconds infinite", partial(experiment, more="conditions = [{ name = 'a', seconds = inf }]\n"), "'seconds' of 0"
+    ),
+    Fault(
+        "level NaN",
+        partial(experiment, more="conditions = [{ name = 'a', level_difference = nan }]\n"),
+        "'level_difference'",
+    ),
+    Fault("label unknown", partial(experiment, more="conditions = [{ name = 'a', absent = 'sound:Gong' }]\n"), "Gong"),
+    Fault(
+        "priors missing", partial(experiment, more="priors = [{ name = 'a', files = { speech = 'gone' } }]\n"), "'gone'"
+    ),
+    Fault("device unknown", partial(experiment, more="device = 'abacus'\n"), "device 'abacus'"),
+    Fault("as meant", experiment),
+    *(
+        Fault(f"name: {kind}", partial(experiment, name=name))
+        for kind, name in {"spaces": "my own.toml", "emoji": "🎛.toml", "newline": "a\nb.toml"}.items()
+    ),
+)
+
+
+def row(folder, **changes):
+    fields = {
+        "corpus": "c", "file": "a.wav", "sha256": "", "label": "", "split": "train", "sample_rate": 16_000,
+        "frames": 1600, "spans": [[0.0, 0.1]],
+    }  # fmt: skip
+    return {key: value for key, value in (fields | changes).items() if value is not None}
+
+
+def manifest(folder, text=None, **changes):
+    """Two clips of two corpora: voices of two speakers."""
+    recorded(folder)
+    rows = [row(folder, **changes), row(folder, **({"corpus": "d", "sha256": "1"} | changes))]
+    return written(folder, "".join(json.dumps(one) + "\n" for one in rows) if text is None else text, "m.jsonl")
+
+
+NO_CLIP = "line 1: not a clip"
+MANIFESTS = (
+    *everywhere("m.jsonl", "no such manifest", "not a "),
+    Fault("empty", partial(manifest, text=""), "got"),
+    Fault("truncated", partial(manifest, text=json.dumps(row(None))[:60]), NO_CLIP),
+    Fault("blank line", partial(manifest, text="\n"), NO_CLIP),
+    Fault("a list", partial(manifest, text="[1]\n"), NO_CLIP),
+    Fault("a number", partial(manifest, text="1\n"), NO_CLIP),
+    Fault("line nested", partial(manifest, text="[" * DEEP), NO_CLIP),
+    Fault("4301 digits", partial(manifest, text='{"frames": ' + "1" * 4301 + "}"), NO_CLIP),
+    Fault("field missing", partial(manifest, frames=None), NO_CLIP),
+    Fault("frames of words", partial(manifest, frames="many"), NO_CLIP),
+    Fault("frames negative", partial(manifest, frames=-1), NO_CLIP),
+    Fault("frames 0", partial(manifest, frames=0), NO_CLIP),
+    Fault("frames infinite", partial(manifest, frames=float("inf")), NO_CLIP),
+    Fault("rate 0", partial(manifest, sample_rate=0), NO_CLIP),
+    Fault("rate of words", partial(manifest, sample_rate="16 kHz"), NO_CLIP),
+    Fault("label a number", partial(manifest, label=3), NO_CLIP),
+    Fault("split unknown", partial(manifest, split="validation"), NO_CLIP),
+    Fault("file a number", partial(manifest, file=3), NO_CLIP),
+    Fault("file with a zero byte", partial(manifest, file="a\0.wav"), NO_CLIP),
+    Fault("file empty", partial(manifest, file=""), "no such audio file"),
+    Fault("file gone", partial(manifest, file="gone.wav"), "no such audio file"),
+    Fault("spans a number", partial(manifest, spans=3), NO_CLIP),
+    Fault("spans of words", partial(manifest, spans=[["a", "b"]]), NO_CLIP),
+    Fault("span NaN", partial(manifest, spans=[[0.0, float("nan")]]), NO_CLIP),
+    Fault("span infinite", partial(manifest, spans=[[0.0, float("inf")]]), NO_CLIP),
+    Fault("span backwards", partial(manifest, spans=[[0.1, 0.0]]), NO_CLIP),
+    Fault("span negative", partial(manifest, spans=[[-1.0, 0.1]]), NO_CLIP),
+    Fault("level of words", partial(manifest, level="loud"), NO_CLIP),
+    Fault("more frames than the file", partial(manifest, frames=16_000)),
+    Fault("no spans", partial(manifest, spans=[])),
+    Fault("spans beyond the file", partial(manifest, spans=[[0.0, 5.0]])),
+    Fault("field unknown", partial(manifest, colour="red")),
+    Fault(
+        "Windows lines",
+        lambda folder: written(folder, manifest(folder).read_bytes().replace(b"\n", b"\r\n"), "m.jsonl"),
+    ),
+    Fault("as prepared", manifest),
+)
+
+
+def mixture(folder, labels="speech\nsound:Cello\n", count=2, **changed):
+    """A folder of one mixture; changed: file stem → how `recorded` writes it, None for not at all."""
+    inner = folder / "mixtures" / "a_0"
+    inner.mkdir(parents=True)
+    for stem in ("mix", *(f"source_{number}" for number in range(1, count + 1))):
+        how = changed.get(stem, {})
+        if how is not None:
+            recorded(inner, **({"name": f"{stem}.wav"} | how))
+    if labels is not None:
+        written(inner, labels, "labels.txt")
+    return inner
+
+
+def all_mixtures(folder, **changes):
+    return mixture(folder, **changes).parent
+
+
+def no_subfolder(folder):
+    (folder / "mixtures").mkdir()
+    return folder / "mixtures"
+
+
+def labels_folder(folder):
+    (mixture(folder, labels=None) / "labels.txt").mkdir()
+    return folder / "mixtures"
+
+
+MIXTURES = (
+    Fault("missing", partial(gone, name="mixtures"), "no such folder of mixtures"),
+    Fault("a file", partial(written, content="x", name="mixtures"), "no such folder of mixtures"),
+    Fault("no subfolder", no_subfolder, "expected a subfolder for each mixture"),
+    Fault("no mix", partial(all_mixtures, mix=None), "expected a mix.wav"),
+    Fault("no references", partial(all_mixtures, count=0), "expected references"),
+    Fault("one label", partial(all_mixtures, labels="speech\n"), "one source specification for each of 2"),
+    Fault("no labels", partial(all_mixtures, labels=None), "one source specification for each of 2"),
+    Fault("labels a folder", labels_folder, "one source specification for each of 2"),
+    Fault("labels binary", partial(all_mixtures, labels=b"\xff\xfe\n"), "labels.txt"),
+    Fault("labels no source", partial(all_mixtures, labels="a:b:c\nspeech\n"), "expected a source such as"),
+    Fault("label unknown", partial(all_mixtures, labels="speech\nsound:Gong\n"), "unknown label 'Gong'"),
+    Fault("prior unknown", partial(all_mixtures, labels="speech\nghost\n"), "unknown prior 'ghost'"),
+    Fault("too many sources", partial(all_mixtures, labels="speech\n" * 100, count=100), "at most 16 sources, got 100"),
+    Fault("another rate", partial(all_mixtures, source_1={"rate": 8000}), "length, rate and channels of mix.wav"),
+    Fault("as made", all_mixtures),
+)
+
+
+def released(folder, value, name="r.pt"):
+    torch.save(value, folder / name)
+    return folder / name
+
+
+NO_CHECKPOINT, NO_STATE = "not a checkpoint that can be read safely", "expected a dictionary with a state under 'ema'"
+RELEASED = (
+    Fault("missing", partial(gone, name="r.pt"), "no such file"),
+    Fault("a folder", partial(folder_called, name="r.pt"), "no such file"),
+    *(
+        Fault(name, partial(written, content=content, name="r.pt"), NO_CHECKPOINT)
+        for name, content in {
+            "empty": b"",
+            "text": b"not a checkpoint",
+            "pickle of code": pickle.dumps({"ema": Code()}, protocol=2),
+            "newer pickle of code": pickle.dumps({"ema": Code()}),
+            "pickle of many lists": b"\x80\x02" + b"(" * DEEP + b"l" * DEEP + b".",
+            "zip of nothing": b"PK\x05\x06" + bytes(18),
+        }.items()
+    ),
+    Fault("code in a zip", lambda folder: released(folder, {"ema": Code()}), "could run code"),
+    Fault(
+        "truncated",
+        lambda folder: written(folder, released(folder, {"ema": {}}).read_bytes()[:300], "r.pt"),
+        NO_CHECKPOINT,
+    ),
+    Fault("a tensor", partial(released, value=torch.ones(1)), NO_STATE),
+    Fault("another dictionary", partial(released, value={"model": {}}), NO_STATE),
+    Fault("no weights", partial(released, value={"ema": {}}), "not the paper's network"),
+    Fault("foreign weights", partial(released, value={"ema": {"x": torch.ones(1)}}), "not the paper's network"),
+    Fault("names of numbers", partial(released, value={"ema": {3: torch.ones(1)}}), "not the paper's network"),
+    Fault("NaN", partial(released, value={"ema": {"x": torch.full((1,), torch.nan)}}), "not the paper's network"),
+)

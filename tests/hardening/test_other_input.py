@@ -1,0 +1,276 @@
+"""Words of the command line, samples given to `separate`, and archives."""
+
+import io
+import stat
+import tarfile
+import zipfile
+from functools import partial
+
+import pytest
+import torch
+
+from hardening.audio_faults import NAMES, RATES, recorded
+from hardening.cases import Entry, Fault, command, crossed, identified, judge
+from hardening.file_faults import manifest
+from unsep_lib.fetch.unpack import unpack
+from unsep_lib.separate import separate
+
+FAST = ("--solver", "projection", "--steps", "1")
+LARGE = str(10**30)
+
+
+def words(*options, says=""):
+    """A fault that is an option."""
+    return Fault(" ".join(options), lambda folder: options, says)
+
+
+def separate_with(place, options):
+    file = recorded(place.root / "in")
+    sources = () if "--source" in options else ("--source", "speech")
+    return command("separate", file, "--out", place.out, *FAST, *sources, *options)
+
+
+def train_with(place, options):
+    clips = manifest(place.root / "in")
+    return command("train", "--data", clips, "--out", place.out, "--steps=1", *options)
+
+
+def mix_with(place, options):
+    clips = manifest(place.root / "in")
+    return command("data", "mix", "--task=2speakers", "--count=1", "--split=train", "--workers=1",
+                   "--out", place.out, "--speech", clips, *options)  # fmt: skip
+
+
+def prepare_with(place, options):
+    recorded(place.root / "in")
+    return command("data", "prepare", place.root / "in", "--workers=1", "--out", place.out / "m.jsonl", *options)
+
+
+SPEECH = ("--source", "speech")
+OPTIONS = {
+    "separate": (
+        separate_with,
+        words("--source", "sound:Gong", says="unknown label 'Gong'"),
+        words("--source", "../speech", says="expected a source such as"),
+        words("--source", "🎸", says="expected a source such as"),
+        words("--source", "", says="expected a source such as"),
+        words(*SPEECH * 17, says="at most 16 sources, got 17"),
+        words("--seed", "-1", says="seeds of 0 or above"),
+        words("--seed", LARGE),
+        words("--steps", "0", says="at least 1 step"),
+        words("--steps", LARGE, says="steps"),
+        words("--device", "abacus", says="device 'abacus'"),
+        words("--device", "", says="device ''"),
+        words("--device", "cuda:99", says="device 'cuda:99'"),
+        words("--solver", "no such\nsolver", says="unknown solver"),
+        words("--prior", "speech=", says="usage"),
+        words(*SPEECH * 2),
+    ),
+    "train": (
+        train_with,
+        words("../evil", says="expected a"),
+        words("a/b", says="expected a"),
+        words("", says="expected a"),
+        words("mine", "--seed", "-1", says="seed"),
+        words("mine", "--seed", LARGE, says="seed"),
+        words("mine", "--from", "ghost", says="unknown prior 'ghost'"),
+    ),
+    "data mix": (
+        mix_with,
+        words("--task", "4sounds", says="4sounds"),
+        words("--count", "0", says="a count above 0"),
+        words("--count", LARGE, says="count"),
+        words("--seed", "-1", says="a seed of at least 0"),
+        words("--seed", LARGE),
+        words("--workers", "0", says="at least 1 worker"),
+        words("--task", "2sounds", says="2"),
+    ),
+    "data prepare": (
+        prepare_with,
+        words("--workers", "0", says="at least 1 worker"),
+        words("--corpus", "magic", says="unknown corpus 'magic'"),
+        words("--label", "two\nlines", says="expected a label"),
+        words("--label", "a:b", says="expected a label"),
+        words("--label", "Electric_guitar"),
+    ),
+}
+
+
+def option_cases():
+    for name, (use, *faults) in OPTIONS.items():
+        for fault in faults:
+            yield pytest.param(Entry(name, use), fault, id=f"{name}-{ascii(fault.name)[:40]}")
+
+
+@pytest.mark.parametrize(("entry", "fault"), option_cases())
+def test_options(entry, fault, place, capsys, count):
+    def judged():
+        if fault.says != "usage":
+            return judge(entry, fault, place, capsys)
+        with pytest.raises(SystemExit) as stopped:
+            entry.use(place, fault.make(None))
+        assert stopped.value.code == 2
+        return "refused well"
+
+    count("options", entry.name, fault.name.replace("\n", "⏎")[:40], judged)
+
+
+def samples(*shape, value=None, dtype=torch.float32):
+    drawn = 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+    if value is not None and drawn.numel():
+        drawn.view(-1)[drawn.numel() // 2] = value
+    return drawn.to(dtype)
+
+
+def given(name, make, rate=16_000, says=""):
+    return Fault(name, lambda folder: (make(), rate), says)
+
+
+SAMPLES = (
+    given("no samples", partial(samples, 0), says="expected samples"),
+    given("0 channels", partial(samples, 0, 1600), says="expected samples"),
+    given("3 dimensions", partial(samples, 1, 2, 1600), says="expected samples"),
+    given("a number", lambda: torch.tensor(0.5), says="expected samples"),
+    given("NaN", partial(samples, 1600, value=torch.nan), says="NaN or infinity"),
+    given("infinity", partial(samples, 1600, value=torch.inf), says="NaN or infinity"),
+    given("complex", partial(samples, 1600, dtype=torch.complex64), says="expected real floating-point samples"),
+    *(
+        given(
+            str(dtype).removeprefix("torch."), partial(samples, 1600, dtype=dtype), says="expected real floating-point"
+        )
+        for dtype in (torch.uint8, torch.int16, torch.int32)
+    ),
+    given("float64", partial(samples, 1600, dtype=torch.float64)),
+    given("float16", partial(samples, 1600, dtype=torch.float16)),
+    given("silence", lambda: torch.zeros(1600)),
+    given("DC", lambda: torch.full((1600,), 0.5)),
+    given("one sample", partial(samples, 1)),
+    given("8 channels", partial(samples, 8, 1600)),
+    *(given(f"{rate} Hz", partial(samples, 1600), rate) for rate in RATES),
+    *(given(f"rate {rate}", partial(samples, 1600), rate, says="expected a sample rate") for rate in (0, -1, 2**31)),
+)
+
+
+def separate_samples(place, thing):
+    from unsep_lib.checkpoints import load_prior
+
+    given_samples, rate = thing
+    found = separate(given_samples, rate, [load_prior("speech"), load_prior("sound")], solver="projection", steps=1)
+    assert found.sources.shape[-1] == given_samples.shape[-1]
+    assert found.sources.isfinite().all() and found.residual.isfinite().all()
+
+
+@pytest.mark.parametrize(("entry", "fault"), crossed([Entry("separate()", separate_samples, makes=False)], SAMPLES),
+                         ids=identified)  # fmt: skip
+def test_samples(entry, fault, place, capsys, count):
+    count("samples", entry.name, fault.name, lambda: judge(entry, fault, place, capsys))
+
+
+def zipped(folder, *members, method=zipfile.ZIP_DEFLATED):
+    with zipfile.ZipFile(folder / "a", "w", method) as container:
+        for name, content in members:
+            container.writestr(name, content)
+    return folder / "a"
+
+
+def tarred(folder, *members):
+    with tarfile.open(folder / "a", "w:gz") as container:
+        for info, content in members:
+            named = info if isinstance(info, tarfile.TarInfo) else tarfile.TarInfo(info)
+            named.size = len(content)
+            container.addfile(named, io.BytesIO(content))
+    return folder / "a"
+
+
+def link_in_zip():
+    info = zipfile.ZipInfo("corpus/link")
+    info.create_system, info.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+    return info, "/etc/passwd"
+
+
+def special(kind):
+    info = tarfile.TarInfo("corpus/special")
+    info.type, info.linkname = kind, "/etc/passwd"
+    return info, b""
+
+
+def claimed(folder, size):
+    """A tar file whose only member claims to be larger than the archive."""
+    info = tarfile.TarInfo("corpus/a")
+    info.size = size
+    (folder / "a").write_bytes(info.tobuf() + bytes(1024))
+    return folder / "a"
+
+
+def many(folder):
+    return zipped(folder, *((f"corpus/{number}", b"") for number in range(2000)))
+
+
+def overlapping(folder):
+    """A zip whose directory names one packed member a thousand times."""
+    content = zipped(folder, ("corpus/a", bytes(10_000))).read_bytes()
+    start = content.index(b"PK\x01\x02")
+    entry, end = content[start : content.index(b"PK\x05\x06")], content[content.index(b"PK\x05\x06") :]
+    count = (1000).to_bytes(2, "little")
+    directory = (len(entry) * 1000).to_bytes(4, "little")
+    (folder / "a").write_bytes(content[:start] + entry * 1000 + end[:8] + count * 2 + directory + end[16:])
+    return folder / "a"
+
+
+OUTSIDE, DAMAGED = "would be written outside the folder", "the archive is damaged"
+ARCHIVES = (
+    Fault("no archive", lambda folder: recorded(folder), "expected a zip or tar file"),
+    Fault(
+        "empty", lambda folder: ((folder / "a").write_bytes(b"") and None) or folder / "a", "expected a zip or tar file"
+    ),
+    Fault("zip upwards", lambda folder: zipped(folder, ("../evil", "x")), OUTSIDE),
+    Fault("zip absolute", lambda folder: zipped(folder, ("/tmp/evil", "x")), OUTSIDE),
+    Fault("zip drive", lambda folder: zipped(folder, ("C:evil", "x")), OUTSIDE),
+    Fault("zip backslash", lambda folder: zipped(folder, ("a\\..\\..\\evil", "x")), OUTSIDE),
+    Fault("zip link", lambda folder: zipped(folder, link_in_zip()), "expected only files and folders"),
+    Fault("zip bomb", lambda folder: zipped(folder, ("corpus/a", bytes(10_000_000))), "bytes unpacked, found more"),
+    Fault("zip overlapping", overlapping, "a:"),
+    Fault(
+        "zip truncated",
+        lambda folder: zipped(folder, ("corpus/a", b"x" * 999)).write_bytes(b"PK\x03\x04") and folder / "a",
+        "expected a zip",
+    ),
+    Fault("zip of 2000 files", many),
+    Fault(
+        "zip names",
+        lambda folder: zipped(folder, *((f"corpus/{number}", "x") for number in ("a b", "🎸", "two\nlines"))),
+    ),
+    Fault("tar upwards", lambda folder: tarred(folder, ("../evil", b"x")), OUTSIDE),
+    Fault("tar absolute", lambda folder: tarred(folder, ("/tmp/evil", b"x")), OUTSIDE),
+    *(
+        Fault(f"tar {name}", lambda folder, kind=kind: tarred(folder, special(kind)), "expected only files and folders")
+        for name, kind in {
+            "link": tarfile.SYMTYPE,
+            "hard link": tarfile.LNKTYPE,
+            "device": tarfile.CHRTYPE,
+            "pipe": tarfile.FIFOTYPE,
+        }.items()
+    ),
+    Fault("tar claims 2⁶⁰ bytes", partial(claimed, size=2**60), "bytes unpacked, found more"),
+    Fault("tar claims more than it has", partial(claimed, size=50_000), DAMAGED),
+    Fault("tar name of 300 letters", lambda folder: tarred(folder, ("corpus/" + "x" * 300, b"x")), "too long"),
+    Fault("tar as made", lambda folder: tarred(folder, ("corpus/a", b"x"))),
+)
+
+
+@pytest.mark.parametrize("fault", ARCHIVES, ids=identified)
+def test_an_archive(fault, place, capsys, count):
+    entry = Entry("unpack", lambda place, archive: unpack(archive, place.out / "corpus"))
+    count("archive", entry.name, fault.name, lambda: judge(entry, fault, place, capsys))
+    assert {path.name for path in place.root.iterdir()} <= {"in", "out", "home", "nothing is shipped"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_strange_name_of_the_output_folder(name, place, count):
+    def separated():
+        out = place.root / NAMES[name]
+        assert command("separate", recorded(place.root / "in"), *SPEECH, f"--out={out}", *FAST) == 0
+        assert {path.name for path in out.iterdir()} == {"speech.wav", "residual.wav", "report.json"}
+        return "passed"
+
+    count("output folder", "separate", f"name: {name}", separated)

@@ -1,0 +1,31 @@
+"""`unsep course`: the notebooks for students, with blanks in place of the solutions."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Add the subcommand's options."""
+    parser = subparsers.add_parser("course", help="write the notebooks without their solutions")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--out", type=Path, metavar="DIR", help="where to write the student edition")
+    what.add_argument(
+        "--update-links", action="store_true", help="set the line numbers of the notebooks' links to the library"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the files and print their names."""
+    from unsep_lib.course import update_links, write_student_edition
+    from unsep_lib.reproduce import notebooks_dir
+
+    if arguments.update_links:
+        written = update_links(notebooks_dir())
+    else:
+        written = write_student_edition(notebooks_dir(), arguments.out)
+    for path in written:
+        print(path)
+    return 0
