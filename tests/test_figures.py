@@ -11,16 +11,21 @@ from unsep_lib.figures import (
     cost,
     described,
     deviations_figure,
+    distortion,
     emerging,
+    landscape,
     lines,
     matrix,
     posterior_figure,
     scores,
     spans_figure,
     spectrograms,
+    towards_the_sum,
     trajectory,
 )
+from unsep_lib.figures.words import density, score
 from unsep_lib.ground_truth import Deviation, gaussian_example, posterior
+from unsep_lib.metrics import si_sdr
 from unsep_lib.players import mp3, players
 from unsep_lib.solvers import Snapshot
 
@@ -100,6 +105,40 @@ def test_truth_figures_show_priors_posteriors_and_every_solver():
     assert figure.axes[0].lines[1].get_xydata().tolist() == [[0.9, 0.2]]
     figure = lines({"x": [1.0, 0.1]}, "t", "step")
     assert figure.axes[0].lines[0].get_ydata().tolist() == [1.0, 0.1]
+
+
+
+def test_the_landscapes_arrows_are_the_slope_of_its_log_density():
+    points, step = numpy.array([[0.1, 0.2], [-1.5, 0.3], [1.9, -1.9]]), 1e-5
+    for axis in range(2):
+        moved = numpy.zeros(2)
+        moved[axis] = step
+        slope = (numpy.log(density(points + moved)) - numpy.log(density(points - moved))) / (2 * step)
+        numpy.testing.assert_allclose(score(points)[:, axis], slope, rtol=1e-6)
+    assert len(landscape(arrows=False).axes[0].collections) == 0
+    (arrows,) = landscape(arrows=True).axes[0].collections
+    grid = numpy.stack([arrows.X, arrows.Y], axis=-1)
+    numpy.testing.assert_allclose(numpy.stack([arrows.U, arrows.V], axis=-1), score(grid))
+
+
+@pytest.mark.parametrize(("share", "steps", "left"), [(1.0, 1, 0.0), (0.5, 3, 1 / 8)])
+def test_steps_towards_the_sum_leave_what_they_should_and_keep_the_difference(share, steps, left):
+    (axes,) = towards_the_sum((0.2, -0.6), 1.0, share, steps).axes
+    points = axes.lines[1].get_xydata()
+    assert len(points) == steps + 1 and len(axes.texts) == steps
+    assert 1.0 - points[-1].sum() == pytest.approx(left * (1.0 - points[0].sum()))
+    numpy.testing.assert_allclose(points[:, 0] - points[:, 1], 0.8)
+
+
+def test_the_distortion_is_at_a_right_angle_to_the_reference():
+    reference, estimate = (1.5, 0.5), (0.6, 0.5)
+    (axes,) = distortion(reference, estimate).axes
+    ends = {line.get_label(): line.get_xydata() for line in axes.lines}
+    error = ends["error"][1] - ends["error"][0]
+    assert error @ numpy.array(reference) == pytest.approx(0, abs=1e-12)
+    without_mean = [torch.tensor([*pair, *(-x for x in pair)]) for pair in (estimate, reference)]
+    expected = si_sdr(*without_mean).item()
+    assert f"{expected:.1f} dB" in axes.get_title()
 
 
 @pytest.mark.parametrize("rate", [16_000, 44_100, 96_000])

@@ -1,14 +1,27 @@
 """What every notebook promises, read from its file; nbval and papermill execute them."""
 
+import ast
+import base64
+import io
 import re
 from itertools import pairwise
 from pathlib import Path
 
+import matplotlib
 import nbformat
 import pytest
+from PIL import Image
 
-NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
+from unsep_lib.course import LINK, linked
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
+GLOSSARY = "glossary"
 MAX_BYTES = 1_000_000
+TERMS = ["Source", "Mixture", "σ", "x̂₀", "Prior", "Score", "Projection", "Guidance", "SI-SDR"]
+# Perceptually uniform: equal steps of the number look equal (matplotlib's own list, and grey).
+UNIFORM = {"viridis", "plasma", "inferno", "magma", "cividis", "gray", "grey", "Greys"}
+MEASURED = re.compile(r"\*\*Measured on two cores:\*\* \d+(\.\d+)? (minutes|seconds), \d+(\.\d+)? GB")
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -19,6 +32,16 @@ def path(request):
 @pytest.fixture
 def cells(path):
     return nbformat.read(path, as_version=4).cells
+
+
+@pytest.fixture(params=[path for path in NOTEBOOKS if path.stem != GLOSSARY], ids=lambda path: path.stem)
+def lesson(request):
+    """The cells of a notebook of the series."""
+    return nbformat.read(request.param, as_version=4).cells
+
+
+def prose(cells):
+    return "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
 
 
 def html_of(cells):
@@ -39,6 +62,7 @@ def test_the_series_is_there():
         "07_experiments",
         "08_facts_controls",
         "09_your_solver",
+        GLOSSARY,
     ]
 
 
@@ -50,7 +74,33 @@ def test_it_is_light_executed_and_without_errors(path, cells):
 
 
 def test_it_begins_with_aim_prerequisites_and_cost(cells):
-    assert all(words in cells[0].source for words in ("You will learn", "Run before", "Measured on two cores"))
+    assert all(f"**{words}" in cells[0].source for words in ("You will learn", "Run before:", "In the library:"))
+    assert MEASURED.search(cells[0].source)
+
+
+def test_it_asks_before_it_shows(lesson):
+    assert re.search(r"\*\*(Predict|Before you look)", prose(lesson))
+
+
+def test_it_ends_with_five_lines_and_where_to_go_next(lesson):
+    heading, _, after = lesson[-1].source.partition("\n\n")
+    assert heading == "## In five lines"
+    assert len(re.findall(r"^- ", after, flags=re.MULTILINE)) == 5
+    assert re.search(r"^\*\*(Next:|Back to)\*\*.*\]\(\w+\.ipynb\)", after, flags=re.MULTILINE)
+
+
+def test_it_links_to_the_lines_of_the_library_and_to_the_glossary(path, cells):
+    assert LINK.search(prose(cells))
+    assert linked(prose(cells), path.parent) == prose(cells), "run `unsep course --update-links`"
+    if path.stem != GLOSSARY:
+        assert "](glossary.ipynb)" in cells[0].source
+
+
+def test_the_glossary_has_one_picture_a_word():
+    cells = nbformat.read(REPOSITORY / "notebooks" / f"{GLOSSARY}.ipynb", as_version=4).cells
+    headings = [i for i, cell in enumerate(cells) if cell.source.startswith("## ")]
+    assert [re.split(r"[,\n]", cells[i].source[3:])[0] for i in headings] == TERMS
+    assert all(html_of(cells[i + 1 : i + 2]).count("<img ") == 1 for i in headings)
 
 
 def test_it_has_one_typed_parameters_cell(cells):
@@ -59,16 +109,15 @@ def test_it_has_one_typed_parameters_cell(cells):
 
 
 def test_it_is_prose_as_much_as_code(cells):
-    prose = sum(cell.cell_type == "markdown" for cell in cells)
     assert 20 <= len(cells) <= 48
-    assert prose >= 0.4 * len(cells)
+    assert sum(cell.cell_type == "markdown" for cell in cells) >= 0.4 * len(cells)
 
 
-def test_it_has_two_exercises_with_solutions_that_were_run(cells):
-    solutions = [cell for cell in cells if "solution" in cell.metadata.get("tags", [])]
+def test_it_has_two_exercises_with_solutions_that_were_run(lesson):
+    solutions = [cell for cell in lesson if "solution" in cell.metadata.get("tags", [])]
     assert len(solutions) == 2
     assert all(cell.outputs for cell in solutions)
-    assert sum(len(re.findall(r"^\*\*\d\.\*\*", cell.source, flags=re.MULTILINE)) for cell in cells) == 2
+    assert re.findall(r"^\*\*(\d)\.\*\*", prose(lesson), flags=re.MULTILINE) == ["1", "2"]
 
 
 def test_headings_nest(cells):
@@ -78,11 +127,56 @@ def test_headings_nest(cells):
     assert all(after <= before + 1 for before, after in pairwise(levels))
 
 
-def test_every_figure_has_alt_text_and_every_player_a_caption(cells):
+def test_every_figure_has_alt_text_and_every_player_a_line_of_text(cells):
     html = html_of(cells)
     assert "<img" in html or "<audio" in html
     assert all(re.search(r'alt="[^"]{15,}"', tag) for tag in re.findall(r"<img[^>]{0,400}", html))
-    assert all(re.search(r'aria-label="[^"]+"', tag) for tag in re.findall(r"<audio[^>]{0,200}", html))
+    players = re.findall(r"<figure[^>]*><figcaption>([^<]*)</figcaption><audio ([^>]{0,200})", html)
+    assert len(players) == html.count("<audio")
+    assert all(caption and f'aria-label="{caption}"' in tag for caption, tag in players)
+
+
+def test_no_figure_is_shown_without_alt_text(cells):
+    data = [output.get("data", {}) for cell in cells if cell.cell_type == "code" for output in cell.outputs]
+    assert not [kind for kinds in data for kind in kinds if kind.startswith("image/")]
+
+
+def test_a_widget_has_a_picture_or_player_where_no_kernel_answers(cells):
+    widget = re.compile(r"^(scrubber|noise_slider|MixingDesk|GuidanceDial)\(", flags=re.MULTILINE)
+    moving = [cell for cell in cells if cell.cell_type == "code" and widget.search(cell.source)]
+    assert all("<img" in html_of([cell]) for cell in moving)
+    assert not [output for cell in moving for output in cell.outputs if "widget-view" in str(output.data.keys())]
+
+
+def named_maps(source):
+    """The colour maps of matplotlib that a program's text names."""
+    strings = {node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)}
+    return {name for name in strings if isinstance(name, str) and name in matplotlib.colormaps}
+
+
+def test_colour_maps_are_perceptually_uniform():
+    sources = [path.read_text(encoding="utf-8") for path in (REPOSITORY / "unsep_lib").rglob("*.py")]
+    for path in NOTEBOOKS:
+        code = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+        sources.append("\n".join(code))
+    named = set().union(*map(named_maps, sources))
+    assert named and named <= UNIFORM
+    assert matplotlib.rcParamsDefault["image.cmap"] in UNIFORM
+    assert named_maps('axes.imshow(x, cmap="jet")') - UNIFORM == {"jet"}
+
+
+def test_every_picture_can_be_read(cells):
+    for data in re.findall(r'src="data:image/webp;base64,([^"]+)"', html_of(cells)):
+        assert min(Image.open(io.BytesIO(base64.b64decode(data))).size) > 50
+
+
+def test_no_state_of_widgets_or_of_the_run_is_kept(path):
+    notebook = nbformat.read(path, as_version=4)
+    assert notebook.metadata == {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    assert not [cell for cell in notebook.cells if "execution" in cell.metadata]
 
 
 def test_checked_cells_have_an_output_to_check(cells):

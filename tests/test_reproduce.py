@@ -53,7 +53,7 @@ class PretendedPapermill:
 def executor(monkeypatch):
     pretended = PretendedPapermill()
     monkeypatch.setattr(papermill, "execute_notebook", pretended)
-    monkeypatch.setattr("unsep_lib.report._convert", lambda path: None)
+    monkeypatch.setattr("unsep_lib.report._convert", lambda path: path.stem)
     return pretended
 
 

@@ -2,11 +2,13 @@ import pytest
 import torch
 
 from unsep_lib.ground_truth import gaussian_example, posterior
-from unsep_lib.solvers import SOLVERS
+from unsep_lib.solvers import SOLVERS, restarts
+from unsep_lib.solvers.dirac import dirac
 from unsep_lib.solvers.projections import projection_mean
 from unsep_lib.solvers.restarts import projection_restart
 
 SEEDS = range(16)
+STARTS = {1: [0.7], 2: [1.5, 0.5], 3: [1.5, 0.75**0.5, 0.5], 4: [1.5, 1.5 / 3 ** (1 / 3), 1.5 / 3 ** (2 / 3), 0.5]}
 
 
 def runs(solver, example, steps):
@@ -21,16 +23,27 @@ def distance(sources, truth):
 @pytest.mark.parametrize(("steps", "rounds"), [(1, 1), (19, 1), (20, 2), (33, 3), (45, 4), (90, 4)])
 def test_steps_are_counted_over_all_rounds(steps, rounds):
     example, seen = gaussian_example(length=64), []
-    projection_restart(example.mixture[None], example.priors, steps, [(0,)], seen.append)
+    SOLVERS["dirac-restart"].run(example.mixture[None], example.priors, steps, [(0,)], seen.append)
     assert [snapshot.step for snapshot in seen] == list(range(1, steps + 1))
     assert {snapshot.steps for snapshot in seen} == {steps}
-    assert sum(snapshot.sigma > 0.69 for snapshot in seen) == rounds
+    sigmas = [snapshot.sigma for snapshot in seen]
+    begins = [0, *(step for step in range(1, steps) if sigmas[step] > sigmas[step - 1])]
+    assert [sigmas[step] for step in begins] == pytest.approx(STARTS[rounds])
 
 
 def test_a_single_level_is_one_round_of_the_mean():
     example = gaussian_example(length=64)
     once = projection_restart(example.mixture[None], example.priors, 1, [(3,)])
     assert torch.equal(once, projection_mean(example.mixture[None], example.priors, 1, [(3, 0)]))
+
+
+def test_dirac_leaves_each_source_over_once_a_round_and_more_often_in_the_last(monkeypatch):
+    example, seen = gaussian_example(length=64), []
+    monkeypatch.setattr(restarts, "dirac", lambda *given, eliminated, **named: (
+        seen.append(eliminated.tolist()) or dirac(*given, eliminated=eliminated, **named)
+    ))  # fmt: skip
+    SOLVERS["dirac-restart"].run(example.mixture.expand(2, -1), example.priors, 40, [(0,), (1,)])
+    assert seen == [[0, 1] * 2] * 3 + [[0, 1, 0, 1] * 2]
 
 
 def test_rounds_come_nearer_to_the_posterior_mean_than_one_long_round():

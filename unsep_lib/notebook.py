@@ -32,10 +32,13 @@ class Notebook:
         return self.root / "artefacts" / self.name / filename
 
     def save_results(self, results: list[dict[str, object]]) -> None:
-        """Write results.json: rows of name, value, unit, low, high, command for the report."""
+        """Write results.json: rows of name, value, unit, low, high, command for the report.
+
+        A row whose number another run may miss by more than its unit's usual tolerance has a `tolerance` as well.
+        """
         expected = ["name", "value", "unit", "low", "high", "command"]
         for row in results:
-            if list(row) != expected:
+            if [key for key in row if key != "tolerance"] != expected:
                 raise ValueError(f"expected the keys {', '.join(expected)}, got {', '.join(row)}")
         write_json(self.path("results.json"), results)
 
@@ -44,9 +47,15 @@ class Notebook:
         write_audio(self.path(filename), samples, sample_rate)
 
     def save_figure(self, filename: str, figure: Figure) -> None:
-        """Write a figure that the report shows."""
+        """Write a figure that the report shows, with the alternative text that `described` gave it as its title.
+
+        Raises:
+            ValueError: the figure was not described.
+        """
+        if not figure.get_label():
+            raise ValueError(f"{filename}: expected a figure that `described` was called on, got one without alt text")
         with atomic_path(self.path(filename)) as temporary:
-            figure.savefig(temporary, format="svg", bbox_inches="tight")
+            figure.savefig(temporary, format="svg", bbox_inches="tight", metadata={"Title": figure.get_label()})
 
     def require(self, notebook: str, filename: str) -> Path:
         """A file that an earlier notebook makes.

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 STYLE = """\
 :root { color-scheme: light dark; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; width: 100%; display: block; overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; }
+.wide { overflow-x: auto; }
 th, td { border-bottom: 1px solid #8888; padding: 0.3rem 0.6rem; text-align: left; vertical-align: top; }
 figure { margin: 1rem 0; }
 img { max-width: 100%; background: white; }
@@ -19,4 +20,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """An HTML table; `header` is text, the cells of `rows` are HTML."""
     head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in header)
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    # A region that scrolls must be reachable by keyboard.
+    inner = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="wide" tabindex="0" role="group" aria-label="table">{inner}</div>'

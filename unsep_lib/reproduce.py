@@ -18,9 +18,10 @@ import psutil
 
 from unsep_lib.checkpoints import PRETRAINED
 from unsep_lib.embedded import REPOSITORY, embedded_dir
-from unsep_lib.files import write_json
+from unsep_lib.files import alone, clear_partials, write_json
 from unsep_lib.notebook import OUT_VARIABLE
 from unsep_lib.profiles import PROFILE_VARIABLE, load_profile
+from unsep_lib.reference import reference_path, write_reference
 from unsep_lib.report import write_report
 
 MEMORY_INTERVAL = 0.2  # seconds between readings of a notebook's memory
@@ -39,19 +40,29 @@ def notebooks_dir() -> Path:
     return folder
 
 
-def reproduce(notebooks: Path, profile: str, out: Path, *, force: bool = False) -> Path:
+def reproduce(
+    notebooks: Path, profile: str, out: Path, *, force: bool = False, update_reference: bool = False
+) -> Path:
     """Execute `notebooks`/*.ipynb by papermill into `out` and write `out/index.html`; returns its path.
 
     A notebook is skipped when it, the library, the priors and the profile are as at its last good run. The
-    notebook that fails is kept as executed so far, beside a sentence on its cell.
+    notebook that fails is kept as executed so far, beside a sentence on its cell. `update_reference` makes this run the
+    one that later runs of the profile are compared with.
 
     Raises:
-        ValueError: no notebooks, or one that fails.
+        ValueError: no notebooks, one that fails, or another run in `out`.
     """
     out = out.resolve()
     sources = sorted(notebooks.glob("*.ipynb"))
     if not sources:
         raise ValueError(f"{notebooks}: no notebooks found")
+    with alone(out):
+        for folder in (path for path in out.rglob("*") if path.is_dir()):
+            clear_partials(folder)
+        return _reproduce_held(sources, profile, out, force, update_reference)
+
+
+def _reproduce_held(sources: list[Path], profile: str, out: Path, force: bool, update_reference: bool) -> Path:
     rerun = force
     for number, source in enumerate(sources, start=1):
         stamp = out / "stamps" / f"{source.stem}.json"
@@ -64,7 +75,10 @@ def reproduce(notebooks: Path, profile: str, out: Path, *, force: bool = False) 
         print(f"[{number}/{len(sources)}] {source.stem} …", file=sys.stderr, flush=True)
         seconds, memory = _execute(source, profile, out)
         write_json(stamp, {"digest": digest, "seconds": seconds, "memory_mb": memory, "profile": profile})
-    return write_report(out, [source.stem for source in sources], profile)
+    names, reference = [source.stem for source in sources], reference_path(load_profile(profile).name)
+    if update_reference:
+        write_reference(out, names, reference)
+    return write_report(out, names, profile, reference)
 
 
 def _digest(notebook: Path, profile: str) -> str:
@@ -98,6 +112,9 @@ def _execute(source: Path, profile: str, out: Path) -> tuple[float, float]:
             raise ValueError(
                 f"{source.stem}: cell {error.exec_count} failed with {error.ename}: {error.evalue}; see {target}"
             ) from error
+        except OSError as error:
+            target.unlink(missing_ok=True)
+            raise ValueError(f"cannot write {target}: {error.strerror or error}") from error
     return time.monotonic() - began, peak[0]
 
 

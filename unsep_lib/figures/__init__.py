@@ -11,15 +11,19 @@ from unsep_lib.figures.charts import (
     training_curve,
 )
 from unsep_lib.figures.shown import described
-from unsep_lib.figures.solving import emerging, moment, step_lengths, trajectory
+from unsep_lib.figures.solving import compared_runs, emerging, moment, step_lengths, trajectory
 from unsep_lib.figures.sound import spans_figure, spectrograms
+from unsep_lib.figures.words import distortion, landscape, towards_the_sum
 
 __all__ = [
     "band_losses",
+    "compared_runs",
     "cost",
     "described",
     "deviations_figure",
+    "distortion",
     "emerging",
+    "landscape",
     "lines",
     "matrix",
     "moment",
@@ -28,6 +32,7 @@ __all__ = [
     "spans_figure",
     "spectrograms",
     "step_lengths",
+    "towards_the_sum",
     "training_curve",
     "trajectory",
 ]

@@ -13,7 +13,11 @@ WEBP_QUALITY = 80  # of 100; text stays crisp
 
 
 def described(figure: Figure, alt: str, dpi: int = 72) -> HTML:
-    """The figure as an image with alternative text; WebP, for a spectrogram as PNG takes five times the room."""
+    """The figure as an image with alternative text, which becomes the figure's label too.
+
+    WebP, for a spectrogram as PNG takes five times the room.
+    """
+    figure.set_label(alt)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="webp", dpi=dpi, bbox_inches="tight", pil_kwargs={"quality": WEBP_QUALITY})
     data = base64.b64encode(buffer.getvalue()).decode()

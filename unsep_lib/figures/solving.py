@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from unsep_lib.audio import SAMPLE_RATE
@@ -50,7 +51,7 @@ def trajectory(snapshots: Sequence) -> Figure:
 
 
 def moment(snapshots: Sequence, names: Sequence[str], index: int) -> Figure:
-    """One step of a separation: state and clean estimate of every source, and the residual at it and over all steps."""
+    """One step of a separation: state and clean estimate of every source, the residual, and norms over all steps."""
     snapshot, top = snapshots[index], max(decibels(source).max() for source in snapshots[-1].clean[0])
     figure = Figure(figsize=(3.0 * (len(names) + 1), 4.4), layout="constrained")
     grid = figure.subplots(2, len(names) + 1, squeeze=False)
@@ -59,12 +60,43 @@ def moment(snapshots: Sequence, names: Sequence[str], index: int) -> Figure:
         draw_spectrogram(grid[0, source], decibels(snapshot.state[0, source]), top, seconds, f"{name}: state")
         draw_spectrogram(grid[1, source], decibels(snapshot.clean[0, source]), top, seconds, f"{name}: estimate")
     draw_spectrogram(grid[0, -1], decibels(snapshot.residual[0]), top, seconds, "mixture − Σ estimates")
-    curve = grid[1, -1]
-    curve.plot([other.step for other in snapshots], [other.residual[0].norm().item() for other in snapshots])
-    curve.axvline(snapshot.step, color="C1")
-    curve.set(
-        title=f"step {snapshot.step}, σ = {snapshot.sigma:.3f}", xlabel="step", ylabel="residual ‖r‖", yscale="log"
-    )
+    _norms(grid[1, -1], snapshots, names)
+    grid[1, -1].axvline(snapshot.step, color="black", lw=0.8)
+    grid[1, -1].set(title=f"step {snapshot.step}, σ = {snapshot.sigma:.3f}")
+    return figure
+
+
+def _norms(axes: Axes, snapshots: Sequence, names: Sequence[str]) -> None:
+    """Norms over the steps: of the residual, of each estimate, and of each gradient where there is one."""
+    steps = [snapshot.step for snapshot in snapshots]
+    axes.plot(steps, [snapshot.residual[0].norm().item() for snapshot in snapshots], color="black", label="residual")
+    for source, name in enumerate(names):
+        colour = f"C{source}"
+        axes.plot(steps, [s.clean[0, source].norm().item() for s in snapshots], color=colour, label=name)
+        if snapshots[0].guidance is not None:
+            norms = [snapshot.guidance[0, source].item() for snapshot in snapshots]
+            axes.plot(steps, norms, ":", color=colour, label=f"{name}, gradient")
+    axes.set(xlabel="step", ylabel="norm", yscale="log")
+    axes.legend(fontsize="x-small")
+
+
+def compared_runs(runs: Mapping[str, Sequence], names: Sequence[str], chosen: str) -> Figure:
+    """Last estimates and residual of the chosen run's snapshots; the residual's norm over the steps of every run."""
+    last = runs[chosen][-1]
+    top, seconds = max(decibels(source).max() for source in last.clean[0]), last.clean.shape[-1] / SAMPLE_RATE
+    figure = Figure(figsize=(3.0 * (len(names) + 2), 2.6), layout="constrained")
+    panels = figure.subplots(1, len(names) + 2)
+    for axes, name, source in zip(panels, names, last.clean[0], strict=False):
+        draw_spectrogram(axes, decibels(source), top, seconds, f"{name}\nguidance {chosen}")
+    draw_spectrogram(panels[-2], decibels(last.residual[0]), top, seconds, "mixture − Σ estimates")
+    for label, snapshots in runs.items():
+        panels[-1].plot(
+            [snapshot.step for snapshot in snapshots],
+            [snapshot.residual[0].norm().item() for snapshot in snapshots],
+            lw=2.5 if label == chosen else 1.0, label=label,
+        )  # fmt: skip
+    panels[-1].set(xlabel="step", ylabel="residual ‖r‖", yscale="log")
+    panels[-1].legend(fontsize="x-small")
     return figure
 
 

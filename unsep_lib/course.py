@@ -1,0 +1,139 @@
+"""The student edition of the notebooks, and their links to lines of the library."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import nbformat
+
+from unsep_lib.files import write_text
+
+SOLUTION, EXERCISE = "solution", "exercise"  # tags of a solved and of a blank cell
+NUMBERED = re.compile(r"^\*\*(\d+)\.\*\*", flags=re.MULTILINE)  # how an exercise begins: **1.** …
+LINK = re.compile(r"\[`(\w+)`\]\((\.\./unsep_lib/[\w/]+\.py)(?:#L\d+)?\)")  # [`name`](../unsep_lib/file.py#L1)
+
+
+def student_edition(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """A copy whose solution cells are blanks that raise NotImplementedError("Exercise 1: replace this line").
+
+    Cells that use what a solution defines keep their source and lose their outputs. Everything else is as it was.
+
+    Raises:
+        ValueError: a solution that no exercise comes before.
+    """
+    copy = nbformat.from_dict(notebook)
+    number, solved = None, set()
+    for cell in copy.cells:
+        if cell.cell_type == "markdown":
+            number = (NUMBERED.findall(cell.source) or [number])[-1]
+        elif SOLUTION in cell.metadata.get("tags", []):
+            if number is None:
+                raise ValueError("expected an exercise like **1.** before each solution, found a solution without one")
+            solved |= _names(cell.source, ast.Store)
+            cell.source = f'raise NotImplementedError("Exercise {number}: replace this line")'
+            cell.metadata.tags = [EXERCISE if tag == SOLUTION else tag for tag in cell.metadata.tags]
+            _forget(cell)
+            number = None
+        elif cell.cell_type == "code" and _names(cell.source, ast.Load) & solved:
+            solved |= _names(cell.source, ast.Store)
+            _forget(cell)
+    return copy
+
+
+def _forget(cell: nbformat.NotebookNode) -> None:
+    cell.outputs, cell.execution_count = [], None
+
+
+def _names(source: str, use: type[ast.expr_context]) -> set[str]:
+    """Names that a cell reads (ast.Load), or that it binds (ast.Store), imports, functions and classes included."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, use):
+            found.add(node.id)
+        elif use is ast.Store and isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif use is ast.Store and isinstance(node, ast.alias):
+            found.add((node.asname or node.name).partition(".")[0])
+    return found
+
+
+def write_student_edition(notebooks: Path, out: Path) -> list[Path]:
+    """Write the student edition of `notebooks`/*.ipynb into `out`; returns the files.
+
+    Raises:
+        ValueError: no notebooks, a solution without an exercise, or `out` is the notebooks' own folder.
+    """
+    sources = sorted(notebooks.glob("*.ipynb"))
+    if not sources:
+        raise ValueError(f"{notebooks}: no notebooks found")
+    if out.resolve() == notebooks.resolve():
+        raise ValueError(f"{out}: expected another folder than the notebooks' own, whose solutions would be lost")
+    written = []
+    for source in sources:
+        try:
+            edition = student_edition(nbformat.read(source, as_version=nbformat.NO_CONVERT))
+        except ValueError as error:
+            raise ValueError(f"{source}: {error}") from error
+        write_text(out / source.name, notebook_text(edition))
+        written.append(out / source.name)
+    return written
+
+
+def notebook_text(notebook: nbformat.NotebookNode) -> str:
+    """The notebook as the text of its file."""
+    return nbformat.writes(notebook) + "\n"
+
+
+def definitions(path: Path) -> dict[str, int]:
+    """Line of each top-level function, class and constant of a Python file, and of its classes' methods, from 1."""
+    lines: dict[str, int] = {}
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for child in (node, *(node.body if isinstance(node, ast.ClassDef) else ())):
+            if isinstance(child, ast.FunctionDef | ast.ClassDef):
+                lines.setdefault(child.name, child.lineno)
+            elif isinstance(child, ast.Assign):
+                lines |= {name: child.lineno for name in _names(ast.unparse(child), ast.Store) if name not in lines}
+    return lines
+
+
+def linked(text: str, folder: Path) -> str:
+    """`text` whose links [`name`](../unsep_lib/file.py) lead to the line where the file defines the name.
+
+    folder: where the text's notebook lies.
+
+    Raises:
+        ValueError: the file is not there, or does not define the name.
+    """
+
+    def link(match: re.Match) -> str:
+        name, target = match[1], match[2]
+        path = Path(os.path.normpath(folder / target))
+        lines: Mapping[str, int] = definitions(path) if path.is_file() else {}
+        if name not in lines:
+            raise ValueError(f"expected {target} to define {name}, found {', '.join(lines) or 'no such file'}")
+        return f"[`{name}`]({target}#L{lines[name]})"
+
+    return LINK.sub(link, text)
+
+
+def update_links(notebooks: Path) -> list[Path]:
+    """Set the line numbers of the links to the library in `notebooks`/*.ipynb; returns the files that changed.
+
+    Raises:
+        ValueError: a link to what the library does not define.
+    """
+    changed = []
+    for path in sorted(notebooks.glob("*.ipynb")):
+        notebook = nbformat.read(path, as_version=nbformat.NO_CONVERT)
+        before = notebook_text(notebook)
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                cell.source = linked(cell.source, notebooks)
+        if notebook_text(notebook) != before:
+            write_text(path, notebook_text(notebook))
+            changed.append(path)
+    return changed

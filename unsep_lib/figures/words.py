@@ -1,0 +1,86 @@
+"""Pictures of words, in a plane whose axes are two numbers instead of thousands of samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+EXTENT = 2.0  # half the width of a plane
+CENTRES, WIDTH = numpy.array([[-0.9, 0.5], [0.9, -0.3]]), 0.45  # of the two kinds of point that `landscape` knows
+
+
+def _weights(points: numpy.ndarray) -> numpy.ndarray:
+    """Density of each centre at points [..., 2]: [..., centre]."""
+    distances = ((points[..., None, :] - CENTRES) ** 2).sum(axis=-1)
+    return numpy.exp(-distances / (2 * WIDTH**2)) / (2 * math.pi * WIDTH**2) / len(CENTRES)
+
+
+def density(points: numpy.ndarray) -> numpy.ndarray:
+    """Density p at points [..., 2]: an equal mixture of two round Gaussians."""
+    return _weights(points).sum(axis=-1)
+
+
+def score(points: numpy.ndarray) -> numpy.ndarray:
+    """∇ log p at points [..., 2]."""
+    weights = _weights(points)
+    pulls = (CENTRES - points[..., None, :]) / WIDTH**2
+    return (weights[..., None] * pulls).sum(axis=-2) / weights.sum(axis=-1, keepdims=True)
+
+
+def landscape(*, arrows: bool) -> Figure:
+    """A density over a plane as colours, and with `arrows` its score on a grid."""
+    figure, axes = _plane()
+    fine = numpy.stack(numpy.meshgrid(*[numpy.linspace(-EXTENT, EXTENT, 120)] * 2), axis=-1)
+    image = axes.imshow(density(fine), origin="lower", cmap="viridis", extent=(-EXTENT, EXTENT) * 2)
+    figure.colorbar(image, label="density p(x)")
+    if arrows:
+        coarse = numpy.stack(numpy.meshgrid(*[numpy.linspace(-EXTENT, EXTENT, 13)] * 2), axis=-1)
+        slopes = score(coarse)
+        axes.quiver(coarse[..., 0], coarse[..., 1], slopes[..., 0], slopes[..., 1], color="white")
+    axes.set(xlabel="first number of x", ylabel="second number of x")
+    return figure
+
+
+def towards_the_sum(start: Sequence[float], total: float, share: float, steps: int) -> Figure:
+    """Steps from the estimates (x̂_1, x̂_2) towards x_1 + x_2 = total, each by `share` of what is left over.
+
+    A share of 1 and one step are a projection; smaller shares and more steps are guidance.
+    """
+    figure, axes = _plane()
+    axes.plot([-EXTENT, EXTENT], [total + EXTENT, total - EXTENT], color="black", label="x₁ + x₂ = y")
+    points = [numpy.array(start, dtype=float)]
+    for _ in range(steps):
+        points.append(points[-1] + share * (total - points[-1].sum()) / 2)
+    for before, after in pairwise(points):
+        axes.annotate("", after, before, arrowprops={"arrowstyle": "->", "color": "C1", "lw": 2})
+    axes.plot(*numpy.transpose(points), "o", color="C0", label="estimates")
+    axes.set(xlabel="source 1", ylabel="source 2", xlim=(-EXTENT, EXTENT), ylim=(-EXTENT, EXTENT))
+    axes.legend(loc="lower left")
+    return figure
+
+
+def distortion(reference: Sequence[float], estimate: Sequence[float]) -> Figure:
+    """An estimate as a multiple of the reference and the error beside it; their lengths' ratio in dB is the SI-SDR."""
+    figure, axes = _plane()
+    truth, guess = numpy.array(reference, dtype=float), numpy.array(estimate, dtype=float)
+    target = truth * (guess @ truth) / (truth @ truth)
+    parts = {"reference": (0 * truth, truth), "estimate": (0 * truth, guess), "target": (0 * truth, target),
+             "error": (target, guess)}  # fmt: skip
+    for index, (name, (begin, end)) in enumerate(parts.items()):
+        axes.plot(*numpy.transpose([begin, end]), "-o", color=f"C{index}", lw=1 + (name == "target"), label=name)
+    decibels = 20 * math.log10(numpy.linalg.norm(target) / numpy.linalg.norm(guess - target))
+    axes.set_title(f"SI-SDR = 20 log₁₀(target / error) = {decibels:.1f} dB")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    return figure
+
+
+def _plane() -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(4.6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    axes.set_aspect("equal")
+    return figure, axes
