@@ -4,19 +4,26 @@ VENV := .venv
 STAMP := $(VENV)/installed
 UNSEP := $(VENV)/bin/unsep
 
-.PHONY: reproduce test test-full lab clean
+.PHONY: reproduce test test-full hardening docs lab clean
 
 reproduce: $(STAMP)
 	$(UNSEP) reproduce --profile $(PROFILE) --out out/$(PROFILE) --open
 
-test: $(STAMP)
+test: docs
+	$(VENV)/bin/ruff check
 	$(VENV)/bin/python -m pytest
 	UNSEP_PROFILE=smoke UNSEP_OUT=$(CURDIR)/out/nbval $(VENV)/bin/python -m pytest --nbval-lax --nbval-current-env \
 		--nbval-cell-timeout=300 notebooks
-	$(UNSEP) reproduce --profile smoke --out out/smoke --force
+	$(UNSEP) reproduce --profile smoke --out out/smoke --force --check
 
 test-full: $(STAMP)
 	$(VENV)/bin/python -m pytest -m ''
+
+hardening: $(STAMP)
+	UNSEP_HARDENING_TABLE=1 $(VENV)/bin/python -m pytest tests/hardening -m ''
+
+docs: $(STAMP)
+	$(VENV)/bin/python -W error -m pdoc -o out/api unsep_lib
 
 lab: $(STAMP)
 	$(VENV)/bin/jupyter lab notebooks/00_start.ipynb
@@ -28,5 +35,5 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
 		{ echo "unsep needs Python 3.11, 3.12 or 3.13; say which with make PYTHON=python3.12" >&2; exit 1; }
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable .[data-prep]
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable .[data-prep,browser]
 	touch $(STAMP)

@@ -51,7 +51,7 @@ class _Gated(torch.autograd.Function):
 
 
 def gated(x: torch.Tensor) -> torch.Tensor:
-    """value · SiLU(gate), the two halves of the last axis."""
+    """Value · SiLU(gate), the two halves of the last axis."""
     return _Gated.apply(x)
 
 

@@ -24,7 +24,7 @@ def channel_norm(x: torch.Tensor, axis: int = 1) -> torch.Tensor:
 
 
 def gated(x: torch.Tensor) -> torch.Tensor:
-    """value · SiLU(gate), the two halves of the channels [batch, 2·channel, …]."""
+    """Value · SiLU(gate), the two halves of the channels [batch, 2·channel, …]."""
     value, gate = x.chunk(2, dim=1)
     return value * functional.silu(gate)
 

@@ -30,6 +30,7 @@ def dirac(
     *,
     eliminated: int | torch.Tensor = -1,
     start: Start = from_noisy_mixture,
+    start_sigma: float = START_SIGMA,
 ) -> torch.Tensor:
     """One source e is what the others leave, `x_e = y − Σ_{k≠e} x_k`; they follow score differences (arXiv 2302.02257).
 
@@ -38,7 +39,7 @@ def dirac(
     alone. The sources add up to the mixture. Which source is `eliminated` (its index, or one a mixture [batch]) changes
     the result.
     """
-    grid = grid_for(priors, START_SIGMA, END_SIGMA, steps)
+    grid = grid_for(priors, start_sigma, END_SIGMA, steps)
     churn = 1 + min(CHURN / (len(grid) - 1), MOST_CHURN)
     noise = seeded_noise(mixture, priors, seeds)
     state = completed(start(mixture, len(priors), grid[0], noise), mixture, eliminated)

@@ -27,9 +27,10 @@ def on_log_grid(
     *,
     rule: StepRule,
     start: Start = from_noisy_mixture,
+    start_sigma: float = START_SIGMA,
 ) -> torch.Tensor:
-    """One sample of a variance-exploding rule on log-spaced noise levels."""
-    grid = grid_for(priors, START_SIGMA, END_SIGMA, steps)
+    """One sample of a variance-exploding rule on log-spaced noise levels from `start_sigma` down."""
+    grid = grid_for(priors, start_sigma, END_SIGMA, steps)
     noise = seeded_noise(mixture, priors, seeds)
     return reverse(mixture, priors, grid, start, rule, noise, on_step)
 
