@@ -45,7 +45,7 @@ def chromium():
     return path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def browser(chromium):
     from playwright.sync_api import sync_playwright
 
