@@ -86,7 +86,7 @@ def app(chromium, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def lab(chromium, tmp_path_factory):
-    """The folder that JupyterLab shows, and address(name): where a file of it opens."""
+    """The folder that JupyterLab shows, and address(name): where a file of it opens, alone in its workspace."""
     folder, port, token = tmp_path_factory.mktemp("lab"), free_port(), secrets.token_hex(16)
     notebooks, settings, log = folder / "notebooks", folder / "settings", folder / "log"
     notebooks.mkdir()
@@ -98,11 +98,13 @@ def lab(chromium, tmp_path_factory):
         sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1",
         f"--ServerApp.port={port}", f"--ServerApp.root_dir={notebooks}", f"--IdentityProvider.token={token}",
     ]  # fmt: skip
-    folders = {
+    environment = {
         "JUPYTERLAB_SETTINGS_DIR": settings, "JUPYTERLAB_WORKSPACES_DIR": folder / "workspaces",
         "JUPYTER_CONFIG_DIR": folder / "config", "JUPYTER_RUNTIME_DIR": folder / "runtime",
         "IPYTHONDIR": folder / "ipython", "UNSEP_OUT": folder / "out",
+        "OMP_NUM_THREADS": "1",  # two threads wait for each other where other work wants the cores
     }  # fmt: skip
-    with running(command, log, **{name: str(path) for name, path in folders.items()}) as process:
+    with running(command, log, **{name: str(path) for name, path in environment.items()}) as process:
         wait_for(process, log, lambda: listening(port))
-        yield notebooks, lambda name: f"http://127.0.0.1:{port}/lab/tree/{name}?token={token}"
+        server = f"http://127.0.0.1:{port}/lab/workspaces"
+        yield notebooks, lambda name: f"{server}/{name.partition('.')[0]}/tree/{name}?token={token}"

@@ -4,7 +4,7 @@ import re
 
 import nbformat
 import pytest
-from driving import PATIENCE, ROOT
+from driving import ROOT
 
 SLIDERS = {"00_start": 0, "04_solver": 1}  # at least so many
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)"}}
@@ -23,7 +23,6 @@ LOUDEST = """async (audio) => {
     return loudest;
 }"""
 SHOWN = "cell => [...cell.querySelectorAll('img, audio')].map(shown => shown.src).join()"
-POLLING = 200  # milliseconds; the default, once a drawn frame, stalls where nothing is drawn
 QUIET = 1e-3  # of full scale: −60 dB
 
 
@@ -49,7 +48,7 @@ def execute(page, address, cells):
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    page.wait_for_function(FINISHED, polling=POLLING)
+    page.wait_for_function(FINISHED)
 
 
 def move_sliders(page, cell):
@@ -60,7 +59,7 @@ def move_sliders(page, cell):
         handle.press("ArrowRight" if value == lowest else "ArrowLeft")
         assert handle.get_attribute("aria-valuenow") != value
     changed = f"([cell, before]) => ({SHOWN})(cell) !== before"
-    page.wait_for_function(changed, arg=[cell.element_handle(), before], polling=POLLING)
+    page.wait_for_function(changed, arg=[cell.element_handle(), before])
 
 
 def test_an_error_is_seen(lab, new_page):
@@ -93,5 +92,5 @@ def test_a_notebook_runs_and_answers(name, lab, new_page, shoot):
         assert player.evaluate("audio => audio.duration") > 0.5, player.get_attribute("aria-label")
     assert page.locator(ERRORS).count() == 0
     assert not re.search("Error displaying widget|Loading widget", page.locator(".jp-Notebook").inner_text())
-    page.locator(".jp-Notebook .jp-CodeCell").last.scroll_into_view_if_needed(timeout=1000 * PATIENCE)
+    players.last.scroll_into_view_if_needed()
     shoot(page, name)
