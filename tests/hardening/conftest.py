@@ -11,10 +11,11 @@ import pytest
 
 from hardening.cases import PASSED, REFUSED, Place
 
-COUNTED = "hardening"
-KILL = "kills"
-MARKS = {PASSED: "ok", REFUSED: "no", "failed": "FAILED"}
+COUNTED, KILLED = "hardening", "kills"
+FAILED = "failed"
+MARKS = {PASSED: "ok", REFUSED: "no", FAILED: "FAILED"}
 counted: dict[tuple[str, str, str], str] = {}
+killed: dict[tuple[str, int], tuple[int, bool]] = {}  # command, kills meant → kills survived, whether it failed then
 
 
 @pytest.fixture
@@ -29,21 +30,38 @@ def count(record_property):
     """count(table, entry, fault, judge): judge() says what came of a case that is counted either way."""
 
     def counts(table, entry, fault, judged):
-        record_property(COUNTED, (table, entry, fault, "failed"))
+        record_property(COUNTED, (table, entry, fault, FAILED))
         record_property(COUNTED, (table, entry, fault, judged()))
 
     return counts
 
 
+@pytest.fixture
+def count_kills(record_property):
+    """count_kills(command, kills, survived): iterates over `survived`, one item a kill, and counts how far it comes."""
+
+    def counts(command, kills, survived):
+        record_property(KILLED, (command, kills, 0))
+        for lived, _ in enumerate(survived, start=1):
+            record_property(KILLED, (command, kills, lived))
+
+    return counts
+
+
 def pytest_runtest_logreport(report):
+    if report.when != "call" and not report.failed:
+        return
     for name, value in report.user_properties:
-        if name == COUNTED and (report.when == "call" or report.failed):
+        if name == COUNTED:
             table, entry, fault, outcome = value
-            counted[table, entry, fault] = "failed" if report.failed else outcome
+            counted[table, entry, fault] = FAILED if report.failed else outcome
+        elif name == KILLED:
+            command, kills, lived = value
+            killed[command, kills] = lived, report.failed
 
 
 def pytest_terminal_summary(terminalreporter):
-    if not counted:
+    if not counted and not killed:
         return
     if os.environ.get("UNSEP_HARDENING_TABLE"):
         for line in tables():
@@ -56,25 +74,27 @@ def tables():
     grouped = defaultdict(dict)
     for (table, entry, fault), outcome in counted.items():
         grouped[table][entry, fault] = MARKS.get(outcome, outcome)
+    for (command, kills), (lived, failed) in killed.items():
+        grouped["kills"][command, f"{kills} kills"] = f"{MARKS[FAILED]} after {lived}" if failed else str(lived)
     for table, cells in grouped.items():
         entries, faults = (list(dict.fromkeys(key[index] for key in cells)) for index in (0, 1))
-        widths = [max(len(fault) for fault in (table, *faults)), *(max(len(entry), 6) for entry in entries)]
         rows = [
             (table, *entries),
             *((fault, *(cells.get((entry, fault), "") for entry in entries)) for fault in faults),
         ]
+        widths = [max(6, *map(len, column)) for column in zip(*rows, strict=True)]
         yield ""
         yield from ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
     yield f"\nok: {PASSED}; no: {REFUSED}; empty: does not apply"
 
 
 def summary():
-    """The counts in one line."""
-    kills = [(int(fault.split()[0]), outcome) for (table, _, fault), outcome in counted.items() if table == KILL]
-    others = Counter(outcome for (table, *_), outcome in counted.items() if table != KILL)
-    tried, lived = sum(number for number, _ in kills), sum(number for number, outcome in kills if outcome != "failed")
-    return (f"hardening: {others.total()} cases, {others[PASSED]} {PASSED}, {others[REFUSED]} {REFUSED}, "
-            f"{others['failed']} failed; kills: {lived} of {tried}")  # fmt: skip
+    """The counts in one line; the first failure of a command ends its kills."""
+    outcomes = Counter(counted.values())
+    meant, lived = sum(kills for _, kills in killed), sum(lived for lived, _ in killed.values())
+    failed = sum(failed for _, failed in killed.values())
+    return (f"hardening: {outcomes.total()} cases, {outcomes[PASSED]} {PASSED}, {outcomes[REFUSED]} {REFUSED}, "
+            f"{outcomes[FAILED]} {FAILED}; kills: {lived} of {meant} survived, {failed} {FAILED}")  # fmt: skip
 
 
 @pytest.fixture(scope="session")

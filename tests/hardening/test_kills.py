@@ -5,7 +5,6 @@ import pytest
 from nbformat import v4, write
 
 from hardening.commands import COMMANDS, contents, make_input, words
-from hardening.conftest import KILL
 from unsep_lib.cli import main
 from unsep_lib.files import alone
 
@@ -26,7 +25,10 @@ def moments(writes, count):
 
 
 def survives(driven, folder, name, count, job):
-    """Kill `count` fresh runs, each followed by an undisturbed one whose result is compared with the first's."""
+    """Kill `count` fresh runs, each followed by an undisturbed one whose result is compared with the first's.
+
+    Yields after each.
+    """
     undisturbed = driven(**job(folder / "undisturbed"))
     assert undisturbed["code"] == 0, undisturbed["printed"]
     assert undisturbed["writes"] > FIRST_WRITE
@@ -37,23 +39,23 @@ def survives(driven, folder, name, count, job):
         after = driven(**job(out))
         assert after["code"] == 0, after["printed"]
         assert contents(out) == expected, f"{name} killed at write {moment} of {undisturbed['writes']}"
-    return f"{count}"
+        yield
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(KILLS, marks=pytest.mark.full)])
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_killed_command_completes_when_it_is_run_again(name, kills, place, driven, count):
+def test_a_killed_command_completes_when_it_is_run_again(name, kills, place, driven, count_kills):
     make_input(place.root / "in")
 
     def job(out):
         environment = {"UNSEP_HOME": str(place.home)}
         return {"arguments": words(name, place.root / "in", out), "watched": str(out), "environment": environment}
 
-    count(KILL, name, f"{kills} kills", lambda: survives(driven, place.root, name, kills, job))
+    count_kills(name, kills, survives(driven, place.root, name, kills, job))
 
 
 @pytest.mark.full
-def test_killed_notebooks_complete_when_they_are_run_again(place, driven, count):
+def test_killed_notebooks_complete_when_they_are_run_again(place, driven, count_kills):
     notebooks = place.root / "in"
     for name in ("00_first", "01_second"):
         parameters = v4.new_code_cell('profile: str = ""', metadata={"tags": ["parameters"]})
@@ -64,7 +66,7 @@ def test_killed_notebooks_complete_when_they_are_run_again(place, driven, count)
         environment = {"UNSEP_HOME": str(place.home)}
         return {"notebooks": str(notebooks), "watched": str(out), "environment": environment}
 
-    count(KILL, "reproduce", f"{KILLS} kills", lambda: survives(driven, place.root, "reproduce", KILLS, job))
+    count_kills("reproduce", KILLS, survives(driven, place.root, "reproduce", KILLS, job))
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, "evaluate", "reproduce"])
