@@ -62,7 +62,7 @@ ARROWS = {
     "app": "audio checkpoints embedded figures players profiles separate solvers specification windows",
     "reproduce": "checkpoints embedded files notebook profiles reference report",
 }
-TOP = {"commands", "cli"}  # may import everything; nothing below may import them
+TOP = {"commands", "cli", "__main__"}  # may import everything; nothing below may import them
 
 
 def modules(folder):
@@ -70,7 +70,9 @@ def modules(folder):
 
 
 def part(path, root):
-    """The top-level module or package of `root` that a file belongs to; "" for the root's own __init__."""
+    """The top-level module or package of `root` that a file belongs to; "" for its __init__, a program for itself."""
+    if path.name == "__main__.py":
+        return "__main__"
     name = path.relative_to(root).parts[0].removesuffix(".py")
     return "" if name == "__init__" else name
 

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from unsep_lib.training import Progress
 
 from unsep_lib.commands.options import check_device
 
@@ -18,6 +25,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     budget.add_argument("--steps", type=int, help="steps in all, over every resumption")
     parser.add_argument("--from", dest="warm_start", metavar="PRIOR", help="start from this prior's weights")
     parser.add_argument("--out", type=Path, help="folder of the run (default: the user's data folder)")
+    parser.add_argument("--batch", type=int, default=8, help="crops a step, of each process (default: 8)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
@@ -33,25 +41,21 @@ def run(arguments: argparse.Namespace) -> int:
     from unsep_lib.checkpoints import home
     from unsep_lib.clips import read_manifest
     from unsep_lib.commands.checkpoint import prior_file
-    from unsep_lib.training import Progress, TrainingConfig, train
+    from unsep_lib.training import TrainingConfig, train
+    from unsep_lib.training.processes import launched, launched_in_bfloat16
 
     check_device(arguments.device)
     installed = prior_file(arguments.name)
     clips = [clip for manifest in arguments.data for clip in read_manifest(manifest)]
-    config = TrainingConfig(minutes=arguments.minutes, steps=arguments.steps, seed=arguments.seed)
+    config = TrainingConfig(
+        minutes=arguments.minutes, steps=arguments.steps, batch=arguments.batch, seed=arguments.seed
+    )
     own = arguments.out is None
     folder = home() / "runs" / arguments.name if own else arguments.out
-    with tqdm(total=100.0, miniters=0, bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix}") as bar:
-
-        def show(progress: Progress) -> None:
-            bar.update(100 * progress.progress - bar.n)
-            bar.set_description_str(f"{arguments.name} step {progress.step}", refresh=False)
-            bar.set_postfix_str(
-                f"loss {progress.loss:.3f}, {progress.remaining / 60:.1f} min left, "
-                f"{progress.audio_seconds_per_second:.0f} s of audio/s, {progress.skipped} clips skipped",
-                refresh=False,
-            )
-
+    first = launched().first
+    with tqdm(
+        total=100.0, miniters=0, bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix}", disable=not first
+    ) as bar:
         path = train(
             arguments.name,
             clips,
@@ -59,11 +63,22 @@ def run(arguments: argparse.Namespace) -> int:
             config,
             warm_start=arguments.warm_start,
             device=arguments.device,
-            bfloat16=arguments.bfloat16,
-            on_step=show,
+            bfloat16=arguments.bfloat16 or launched_in_bfloat16(),
+            on_step=partial(_show, bar, arguments.name),
         )
-    print(_install(path, installed) if own else path)
+    if first:
+        print(_install(path, installed) if own else path)
     return 0
+
+
+def _show(bar: tqdm, name: str, progress: Progress) -> None:
+    bar.update(100 * progress.progress - bar.n)
+    bar.set_description_str(f"{name} step {progress.step}", refresh=False)
+    bar.set_postfix_str(
+        f"loss {progress.loss:.3f}, {progress.remaining / 60:.1f} min left, "
+        f"{progress.audio_seconds_per_second:.0f} s of audio/s, {progress.skipped} clips skipped",
+        refresh=False,
+    )
 
 
 def _install(path: Path, target: Path) -> Path:

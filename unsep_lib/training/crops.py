@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy
 import torch
@@ -21,6 +22,7 @@ FILTER_POINTS, FILTER_DB = 6, 3.0  # random equaliser: control frequencies, stan
 FILTER_LOW = 60.0  # Hz, the lowest control frequency
 SILENT_DBFS = -65.0  # a crop below this level is drawn again
 DRAWS = 50  # attempts to draw a usable crop before giving up
+T = TypeVar("T")
 
 
 class ClipCache:
@@ -78,22 +80,26 @@ class CropStream:
 
     def batch(self, size: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Samples [size, time] and label indices [size] (the last index: no label)."""
-        crops, labels = zip(*(self._draw() for _ in range(size)), strict=True)
+        return self.drawn_with([self.generator] * size)
+
+    def drawn_with(self, generators: Sequence[numpy.random.Generator]) -> tuple[torch.Tensor, torch.Tensor]:
+        """One crop a generator: samples [generator, time] and label indices [generator]."""
+        crops, labels = zip(*(self._draw(generator) for generator in generators), strict=True)
         return torch.stack(crops), torch.tensor(labels)
 
-    def _draw(self) -> tuple[torch.Tensor, int]:
+    def _draw(self, generator: numpy.random.Generator) -> tuple[torch.Tensor, int]:
         for _ in range(DRAWS):
-            clip = self._choose(self._choose(self._choose(self._groups)))
+            clip = _choose(_choose(_choose(self._groups, generator), generator), generator)
             if clip.file in self.skipped:
                 continue
             try:
-                crop = self._crop(clip)
+                crop = self._crop(clip, generator)
             except ValueError as error:
                 self.skipped[clip.file] = str(error)
                 continue
             if rms_dbfs(crop) > SILENT_DBFS:
                 label = self.labels.index(clip.label) if clip.label in self.labels else len(self.labels)
-                return scale_to_dbfs(crop, self.generator.uniform(*self.levels)), label
+                return scale_to_dbfs(crop, generator.uniform(*self.levels)), label
         raise ValueError(f"no usable crop in {DRAWS} draws of clips: {self._unusable()}")
 
     def _unusable(self) -> str:
@@ -101,27 +107,29 @@ class CropStream:
             return "all were silent; `unsep data prepare` leaves silent files out"
         return f"{len(self.skipped)} unreadable and the rest silent; the first: {next(iter(self.skipped.values()))}"
 
-    def _choose(self, items: Sequence):
-        return items[self.generator.integers(len(items))]
-
-    def _crop(self, clip: Clip) -> torch.Tensor:
-        fast, slow = self._choose(SPEEDS) if self.augment else (1, 1)
+    def _crop(self, clip: Clip, generator: numpy.random.Generator) -> torch.Tensor:
+        fast, slow = _choose(SPEEDS, generator) if self.augment else (1, 1)
         seconds = self.seconds * fast / slow
-        start = draw_start(clip, seconds, self.generator)
+        start = draw_start(clip, seconds, generator)
         crop = resample(self.cache.crop(clip, start, seconds), fast, slow)
         length = round(self.seconds * SAMPLE_RATE)
         crop = functional.pad(crop[:length], (0, max(0, length - len(crop))))
         if not self.augment:
             return crop
-        if self.generator.random() < DELAY_SHARE:
-            delay = self.generator.integers(length)
+        if generator.random() < DELAY_SHARE:
+            delay = generator.integers(length)
             crop = functional.pad(crop[: length - delay], (int(delay), 0))
-        return self._filter(crop) * (1 if self.generator.random() < 0.5 else -1)
+        return _filtered(crop, generator) * (1 if generator.random() < 0.5 else -1)
 
-    def _filter(self, crop: torch.Tensor) -> torch.Tensor:
-        points = numpy.geomspace(FILTER_LOW, SAMPLE_RATE / 2, FILTER_POINTS)
-        gains = self.generator.normal(0.0, FILTER_DB, FILTER_POINTS)
-        frequencies = numpy.fft.rfftfreq(len(crop), 1 / SAMPLE_RATE)
-        curve = numpy.interp(numpy.log(frequencies + 1.0), numpy.log(points), gains)
-        response = torch.from_numpy(10 ** (curve / 20)).to(crop.dtype)
-        return torch.fft.irfft(torch.fft.rfft(crop) * response, n=len(crop))
+
+def _choose(items: Sequence[T], generator: numpy.random.Generator) -> T:
+    return items[generator.integers(len(items))]
+
+
+def _filtered(crop: torch.Tensor, generator: numpy.random.Generator) -> torch.Tensor:
+    points = numpy.geomspace(FILTER_LOW, SAMPLE_RATE / 2, FILTER_POINTS)
+    gains = generator.normal(0.0, FILTER_DB, FILTER_POINTS)
+    frequencies = numpy.fft.rfftfreq(len(crop), 1 / SAMPLE_RATE)
+    curve = numpy.interp(numpy.log(frequencies + 1.0), numpy.log(points), gains)
+    response = torch.from_numpy(10 ** (curve / 20)).to(crop.dtype)
+    return torch.fft.irfft(torch.fft.rfft(crop) * response, n=len(crop))

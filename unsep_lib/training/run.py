@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from unsep_lib.priors import EdmPrior
 from unsep_lib.training.config import TrainingConfig
 from unsep_lib.training.crops import CropStream
 from unsep_lib.training.objective import denoising_loss, draw_sigma, validation_loss
+from unsep_lib.training.processes import Processes, joined
 from unsep_lib.training.state import TrainingState, new_prior
 
 CHECKPOINT_SECONDS = 120.0  # a kill loses at most this much training
@@ -59,13 +61,15 @@ def train(
     The run's state lies in `folder/state.pt`: the same call continues it, and with a larger budget prolongs
     it. Clips of split "test" are never trained on; a fixed set of their crops gives the validation loss.
     warm_start: a prior (name or file) to start from instead of from nothing; its labels are kept. bfloat16: multiply
-    in bfloat16 (weights stay float32); twice as fast on processors with AMX, slower on others.
+    in bfloat16 (weights stay float32); twice as fast on processors with AMX, slower on others. Processes that
+    `accelerate launch` or torchrun started together train one prior on batches as many times as large as they are many:
+    each reads its own crops, the gradients are averaged, the first writes the files and calls `on_step`.
 
     Raises:
         ValueError: no training clips, another recipe or another run in `folder`, or a warm start that does not fit.
     """
-    with alone(folder):
-        return _train_held(name, clips, Path(folder), config, warm_start, torch.device(device), bfloat16, on_step)
+    with joined(device) as processes, alone(folder) if processes.first else nullcontext():
+        return _train_held(name, clips, Path(folder), config, warm_start, processes, device, bfloat16, on_step)
 
 
 def _train_held(
@@ -74,10 +78,12 @@ def _train_held(
     folder: Path,
     config: TrainingConfig,
     warm_start: str | None,
-    target: torch.device,
+    processes: Processes,
+    device: str,
     bfloat16: bool,
     on_step: Callable[[Progress], None] | None,
 ) -> Path:
+    target = processes.device(device)
     state = _start(clips, folder / STATE_FILE, config, warm_start, target)
     stream = _stream(clips, "train", state.prior.labels, config, state.generator)
     validation = _validation_crops(clips, state.prior.labels, config)
@@ -86,15 +92,16 @@ def _train_held(
     saved = time.monotonic()
     try:
         while config.progress(state.step, state.seconds) < 1.0:
-            loss = _step(state, stream, target, bfloat16)
-            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+            loss = _step(state, stream, processes, target, bfloat16)
+            if processes.first and time.monotonic() - saved > CHECKPOINT_SECONDS:
                 _save(state, folder, name, card, validation)
                 saved = time.monotonic()
-            if on_step is not None:
+            if processes.first and on_step is not None:
                 on_step(_progress(state, loss, len(stream.skipped)))
     finally:
         torch.set_flush_denormal(False)
-        _save(state, folder, name, card, validation)
+        if processes.first:
+            _save(state, folder, name, card, validation)
     return folder / f"{name}.safetensors"
 
 
@@ -128,26 +135,40 @@ def _validation_crops(clips: Sequence[Clip], labels: Sequence[str], config: Trai
     return _stream(clips, "test", labels, config, generator).batch(VALIDATION_CROPS)
 
 
-def _step(state: TrainingState, stream: CropStream, device: torch.device, bfloat16: bool) -> float:
+def _step(
+    state: TrainingState, stream: CropStream, processes: Processes, device: torch.device, bfloat16: bool
+) -> float:
     config, began = state.config, time.monotonic()
     state.set_rate(config.rate(state.step, config.progress(state.step, state.seconds)))
-    clean, label = stream.batch(config.batch)
-    label[torch.from_numpy(state.generator.random(config.batch) < config.null_label)] = len(state.prior.labels)
-    sigma = draw_sigma(config.batch, state.generator)
-    noise = torch.randn(clean.shape, generator=state.noise)
-    batch = (part.to(device) for part in (clean, label, sigma, noise))
+    batch = (part.to(device) for part in _batch(state, stream, processes))
     with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
         loss = denoising_loss(state.prior, *batch).mean()
     loss.backward()
+    processes.average(parameter.grad for parameter in state.prior.parameters())
     torch.nn.utils.clip_grad_norm_(state.prior.parameters(), config.gradient_clip)
     for optimiser in state.optimisers:
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
     state.step += 1
     state.update_ema()
-    state.seconds += time.monotonic() - began
-    _log(state, loss.item())
+    told = torch.tensor([loss.item(), time.monotonic() - began], dtype=torch.float64, device=device)
+    processes.average([told])
+    loss_of_all, seconds = told.tolist()
+    state.seconds += seconds
+    _log(state, loss_of_all)
     return state.log[-1]["loss"]
+
+
+def _batch(state: TrainingState, stream: CropStream, processes: Processes) -> tuple[torch.Tensor, ...]:
+    """This process's clean crops, labels, noise levels and noise, out of one batch drawn for all processes."""
+    config, places = state.config, processes.places(state.config.batch)
+    total, own = config.batch * processes.count, slice(places.start, places.stop)
+    clean, label = stream.drawn_with([numpy.random.default_rng([config.seed, state.step, place]) for place in places])
+    unlabelled = torch.from_numpy(state.generator.random(total) < config.null_label)
+    label[unlabelled[own]] = len(state.prior.labels)
+    sigma = draw_sigma(total, state.generator)
+    noise = torch.randn(total, clean.shape[-1], generator=state.noise)
+    return clean, label, sigma[own], noise[own]
 
 
 def _log(state: TrainingState, loss: float) -> None:
