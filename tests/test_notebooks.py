@@ -109,7 +109,7 @@ def test_it_has_one_typed_parameters_cell(cells):
 
 
 def test_it_is_prose_as_much_as_code(cells):
-    assert 20 <= len(cells) <= 48
+    assert 20 <= len(cells) <= 40
     assert sum(cell.cell_type == "markdown" for cell in cells) >= 0.4 * len(cells)
 
 

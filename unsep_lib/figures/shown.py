@@ -21,4 +21,4 @@ def described(figure: Figure, alt: str, dpi: int = 72) -> HTML:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="webp", dpi=dpi, bbox_inches="tight", pil_kwargs={"quality": WEBP_QUALITY})
     data = base64.b64encode(buffer.getvalue()).decode()
-    return HTML(f'<img alt="{html.escape(alt)}" src="data:image/webp;base64,{data}">')
+    return HTML(f'<img style="max-width: 100%" alt="{html.escape(alt)}" src="data:image/webp;base64,{data}">')
