@@ -16,7 +16,7 @@ from IPython.display import display
 
 from unsep_lib.app import texts
 from unsep_lib.app.jobs import Job, at_working_rate, known_sources, run, tracks_of, zipped
-from unsep_lib.app.limits import MOST_SOURCES, MOST_STEPS, QUEUE_VARIABLE
+from unsep_lib.app.limits import PAGE_SOURCES, PAGE_STEPS, QUEUE_VARIABLE
 from unsep_lib.app.recordings import Recording, check_size, examples, read_upload
 from unsep_lib.app.transfers import Download, Drop
 from unsep_lib.app.turns import Cancelled, turn
@@ -57,11 +57,11 @@ class Page:
         self.example.layout.width = "32em"
         self.overview, self.status, self.picture, self.results, self.code = (ipywidgets.HTML() for _ in range(5))
         known = ["none", *known_sources()]
-        self.sources = [_dropdown(f"Source {number}", known) for number in range(1, MOST_SOURCES + 1)]
+        self.sources = [_dropdown(f"Source {number}", known) for number in range(1, PAGE_SOURCES + 1)]
         for source, usual in zip(self.sources, (self.profile.speech_prior, self.profile.sound_prior), strict=False):
             source.value = usual if usual in known else "none"
         steps = self.profile.steps_of(self.profile.solver)
-        self.steps = _number("Noise levels", steps, 1, MOST_STEPS)
+        self.steps = _number("Noise levels", steps, 1, PAGE_STEPS)
         self.seed = _number("Seed", 0, 0, 2**31 - 1)
         self.button = ipywidgets.Button(description="Separate", button_style="primary", disabled=True)
         self.cancel = ipywidgets.Button(description="Cancel", disabled=True)
