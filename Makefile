@@ -11,6 +11,7 @@ reproduce: $(STAMP)
 
 test: docs
 	$(VENV)/bin/ruff check
+	$(VENV)/bin/mypy
 	$(VENV)/bin/python -m pytest
 	UNSEP_PROFILE=smoke UNSEP_OUT=$(CURDIR)/out/nbval $(VENV)/bin/python -m pytest --nbval-lax --nbval-current-env \
 		--nbval-cell-timeout=300 notebooks

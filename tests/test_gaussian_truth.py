@@ -197,6 +197,7 @@ def test_more_steps_of_the_exact_loop_bring_its_spread_to_one_and_its_bias_to_th
     [
         (lambda: gaussian_example(0), "at least one source and one sample, got 0 and 512"),
         (lambda: deviations([EXACT], gaussian_example(2, 8), [2], seeds=1), "at least 2 seeds"),
+        (lambda: posterior([object()], torch.zeros(8)), "expected Gaussian priors alone"),
     ],
 )
 def test_impossible_examples_are_refused(call, message):

@@ -98,9 +98,10 @@ def resample(samples: torch.Tensor, rate_from: int, rate_to: int) -> torch.Tenso
     if rate_from == rate_to:
         return samples
     if rate_from * rate_to // math.gcd(rate_from, rate_to) ** 2 > LARGEST_KERNEL:
-        resampled = scipy.signal.resample_poly(samples.detach().cpu().numpy(), rate_to, rate_from, axis=-1)
-        return torch.from_numpy(resampled).to(samples)
-    return torchaudio.functional.resample(samples, rate_from, rate_to)
+        filtered = scipy.signal.resample_poly(samples.detach().cpu().numpy(), rate_to, rate_from, axis=-1)
+        return torch.from_numpy(filtered).to(samples)
+    resampled: torch.Tensor = torchaudio.functional.resample(samples, rate_from, rate_to)
+    return resampled
 
 
 def rms_dbfs(samples: torch.Tensor) -> float:
@@ -118,4 +119,5 @@ def scale_to_dbfs(samples: torch.Tensor, level: float) -> torch.Tensor:
     current = rms_dbfs(samples)
     if current <= SILENCE_DBFS:
         raise ValueError("expected audio to scale, got silence")
-    return samples * 10.0 ** ((level - current) / 20.0)
+    gain: float = 10.0 ** ((level - current) / 20.0)
+    return samples * gain

@@ -42,7 +42,7 @@ class Workload:
     width: int = 72
     bfloat16: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.seconds * SAMPLE_RATE >= 1:
             raise ValueError(f"expected at least one sample of audio, got {self.seconds} s")
         TfConfig(width=self.width)
@@ -103,14 +103,18 @@ def separation_error(workload: Workload) -> float:
     for bfloat16 in (False, True):
         prior = EpsilonPrior(_network(FAST, replace(workload, bfloat16=bfloat16)))
         results.append(solve(mixture, [prior, prior], solver="hybrid", steps=SEPARATION_STEPS, seeds=[0]))
-    return ((results[1] - results[0]).norm() / results[0].norm()).item()
+    error: float = ((results[1] - results[0]).norm() / results[0].norm()).item()
+    return error
 
 
 def _network(side: str, workload: Workload) -> nn.Module:
-    network = (TfReferenceNetwork if side == REFERENCE else TfAttentionNetwork)(TfConfig(width=workload.width))
+    config = TfConfig(width=workload.width)
+    network = TfReferenceNetwork(config) if side == REFERENCE else TfAttentionNetwork(config)
     network.load_state_dict(formula_state(network))
     network.requires_grad_(False)
-    return network.bfloat16_products() if workload.bfloat16 and side == FAST else network
+    if workload.bfloat16 and isinstance(network, TfAttentionNetwork):
+        network.bfloat16_products()
+    return network
 
 
 def _send(side: str, workload: Workload, pipe: Connection) -> None:
@@ -129,12 +133,13 @@ def measure_apart(side: str, workload: Workload) -> Measurement:
     process.start()
     sender.close()
     try:
-        return receiver.recv()
+        measured: Measurement = receiver.recv()
     except EOFError:
         process.join()
         raise ValueError(f"expected a measurement of the {side} network, got exit code {process.exitcode}") from None
     finally:
         process.join()
+    return measured
 
 
 def compare_networks(
@@ -162,7 +167,8 @@ def compare_networks(
 
 
 def _median(measurements: list[Measurement], field: str) -> float:
-    return statistics.median(getattr(measurement, field) for measurement in measurements)
+    values: list[float] = [getattr(measurement, field) for measurement in measurements]
+    return statistics.median(values)
 
 
 def _error(ours: tuple[np.ndarray, ...], theirs: tuple[np.ndarray, ...]) -> float:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, NotRequired, TypedDict
 
 import platformdirs
 import torch
@@ -25,6 +26,34 @@ FORMAT = "unsep-compact-1"  # names the network and preconditioning that the ten
 TF_FORMAT = "unsep-tf-attention-1"  # the paper's network and its ε, imported
 PRETRAINED = Path(__file__).parent / "pretrained"
 RELEASED = {"paper-speech": "speech_source.pt", "paper-sound": "sound_source.pt"}  # prior → the authors' file
+
+
+LoadedPrior = EdmPrior | EpsilonPrior
+
+
+class Origin(TypedDict, total=False):
+    """What a model card tells of where its weights come from; a trained prior's holds its curve and corpora too."""
+
+    hours: float
+    source: str
+    sha256: str
+    licence: str
+    untrained: str
+
+
+class Card(TypedDict):
+    """A prior's model card."""
+
+    format: str
+    network: dict[str, Any]
+    labels: list[str]
+    parameters: int
+    name: NotRequired[str]
+    hours: NotRequired[float]
+    source: NotRequired[str]
+    sha256: NotRequired[str]
+    licence: NotRequired[str]
+    untrained: NotRequired[str]
 
 
 def home() -> Path:
@@ -67,7 +96,7 @@ def save_prior(path: Path | str, prior: EdmPrior, card: Mapping[str, object]) ->
     write_bytes(path, save(tensors, metadata={"card": json.dumps(header, ensure_ascii=False)}))
 
 
-def card_of(path: Path | str) -> dict[str, object]:
+def card_of(path: Path | str) -> Card:
     """The model card in a prior's file.
 
     Raises:
@@ -77,7 +106,7 @@ def card_of(path: Path | str) -> dict[str, object]:
         raise ValueError(f"{path}: no such prior file")
     try:
         with safe_open(path, framework="pt") as archive:
-            card = json.loads((archive.metadata() or {})["card"])
+            card: Card = json.loads((archive.metadata() or {})["card"])
     except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not a prior saved by unsep ({error})") from error
     found = card.get("format") if isinstance(card, dict) else card
@@ -88,7 +117,7 @@ def card_of(path: Path | str) -> dict[str, object]:
 
 def load_prior(
     name: str | Path, device: str | torch.device = "cpu", precision: torch.dtype | None = None
-) -> EdmPrior | EpsilonPrior:
+) -> LoadedPrior:
     """Load a prior by name or file, ready to denoise on `device`.
 
     precision: what a compact prior multiplies matrices in; None is the fastest there. A paper's network stays float32.
@@ -123,8 +152,9 @@ def _check_finite(tensors: Mapping[str, torch.Tensor]) -> None:
             raise ValueError(f"expected finite numbers under {name}, got NaN or infinity")
 
 
-def _load_compact(card: Mapping[str, object], tensors: dict[str, torch.Tensor]) -> EdmPrior:
-    shape = {key: tuple(value) if isinstance(value, list) else value for key, value in card["network"].items()}
+def _load_compact(card: Card, tensors: dict[str, torch.Tensor]) -> EdmPrior:
+    network = card["network"]
+    shape: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in network.items()}
     config = CompactConfig(**shape)
     _check_compact(config, card["labels"], tensors)
     prior = EdmPrior(CompactNetwork(config), tensors["spectrum"], card["labels"])
@@ -155,7 +185,7 @@ def _check_compact(config: CompactConfig, labels: list[str], tensors: Mapping[st
             raise ValueError(f"expected {name} of shape {shape}")
 
 
-def _load_tf_attention(card: Mapping[str, object], tensors: dict[str, torch.Tensor]) -> EpsilonPrior:
+def _load_tf_attention(card: Card, tensors: dict[str, torch.Tensor]) -> EpsilonPrior:
     config = TfConfig(**card["network"])
     with torch.device("meta"):
         network = TfAttentionNetwork(config)
@@ -174,7 +204,7 @@ UNFITTING = (
     ArithmeticError,
     RuntimeError,
 )  # what network code raises for a card that promises something else
-LOADERS: dict[str, Callable[[Mapping[str, object], dict[str, torch.Tensor]], EdmPrior | EpsilonPrior]] = {
+LOADERS: dict[str, Callable[[Card, dict[str, torch.Tensor]], LoadedPrior]] = {
     FORMAT: _load_compact,
     TF_FORMAT: _load_tf_attention,
 }

@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         command.add_parser(subparsers)
     arguments = parser.parse_args(argv)
     try:
-        return arguments.run(arguments)
+        code: int = arguments.run(arguments)
     except ValueError as error:
         return refuse(str(error))
     except OSError as error:
@@ -44,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("unsep: interrupted", file=sys.stderr)
         return INTERRUPTED
+    return code
 
 
 def refuse(sentence: str) -> int:

@@ -178,9 +178,9 @@ def _check_fields(fields: Mapping[str, object], spans: Sequence[tuple[float, flo
     if fields["split"] not in SPLITS:
         raise ValueError(f"expected a 'split' of {' or '.join(SPLITS)}, got {fields['split']!r}")
     counts = (fields["frames"], fields["sample_rate"])
-    if min(counts) < 1:
+    if any(not isinstance(count, int) or count < 1 for count in counts):
         raise ValueError(f"expected 'frames' and 'sample_rate' above 0, got {counts[0]} and {counts[1]}")
-    if "\0" in fields["file"]:
+    if "\0" in str(fields["file"]):
         raise ValueError("expected a 'file' without zero bytes")
     for start, stop in spans:
         if not 0 <= start <= stop < math.inf:

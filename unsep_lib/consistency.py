@@ -63,4 +63,5 @@ def _share_in_bins(
     power = stft(clean.flatten(0, 1)).abs().square().unflatten(0, clean.shape[:2]) + WIENER_FLOOR
     weights = weigh(power)
     shares = weights / weights.sum(dim=1, keepdim=True) * stft(residual)[:, None]
-    return clean + inverse_stft(shares.flatten(0, 1), clean.shape[-1]).unflatten(0, clean.shape[:2])
+    moved: torch.Tensor = inverse_stft(shares.flatten(0, 1), clean.shape[-1]).unflatten(0, clean.shape[:2])
+    return clean + moved

@@ -25,8 +25,9 @@ def student_edition(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     Raises:
         ValueError: a solution that no exercise comes before.
     """
-    copy = nbformat.from_dict(notebook)
-    number, solved = None, set()
+    copy: nbformat.NotebookNode = nbformat.from_dict(notebook)
+    number: str | None = None
+    solved: set[str] = set()
     for cell in copy.cells:
         if cell.cell_type == "markdown":
             number = (NUMBERED.findall(cell.source) or [number])[-1]
@@ -85,7 +86,8 @@ def write_student_edition(notebooks: Path, out: Path) -> list[Path]:
 
 def notebook_text(notebook: nbformat.NotebookNode) -> str:
     """The notebook as the text of its file."""
-    return nbformat.writes(notebook) + "\n"
+    text: str = nbformat.writes(notebook)
+    return text + "\n"
 
 
 def definitions(path: Path) -> dict[str, int]:
@@ -109,7 +111,7 @@ def linked(text: str, folder: Path) -> str:
         ValueError: the file is not there, or does not define the name.
     """
 
-    def link(match: re.Match) -> str:
+    def link(match: re.Match[str]) -> str:
         name, target = match[1], match[2]
         path = Path(os.path.normpath(folder / target))
         lines: Mapping[str, int] = definitions(path) if path.is_file() else {}

@@ -41,8 +41,9 @@ class EpsilonPrior(nn.Module):
         self.network = network
         self.labels = tuple(labels)
         self.unlabelled = self.label_index = unlabelled
-        self.grid = torch.tensor([paper_sigma(t) for t in reversed(range(PAPER_STEPS))], dtype=torch.float64)
-        self.sigma_min, self.sigma_max = self.grid[-1].item(), self.grid[0].item()
+        self._levels = torch.tensor([paper_sigma(t) for t in reversed(range(PAPER_STEPS))], dtype=torch.float64)
+        self.grid: torch.Tensor | None = self._levels
+        self.sigma_min, self.sigma_max = self._levels[-1].item(), self._levels[0].item()
 
     def labelled(self, label: str | None) -> EpsilonPrior:
         """The same prior (weights shared) for one class; None is "no class", or the only one there is.
@@ -63,8 +64,8 @@ class EpsilonPrior(nn.Module):
         Raises:
             ValueError: no trained level lies that close.
         """
-        index = int((self.grid - sigma).abs().argmin())
-        nearest = self.grid[index].item()
+        index = int((self._levels - sigma).abs().argmin())
+        nearest = self._levels[index].item()
         if not abs(sigma - nearest) <= LEVEL_TOLERANCE * nearest:
             raise ValueError(
                 f"expected one of the paper's {PAPER_STEPS} noise levels, from {self.sigma_min:.4g} to "
@@ -83,4 +84,5 @@ class EpsilonPrior(nn.Module):
         time = torch.full((len(noisy),), t * TIME_SCALE // PAPER_STEPS, device=noisy.device)
         label = torch.full((len(noisy),), self.label_index, device=noisy.device)
         state = power**0.5 * noisy
-        return (state - (1 - power) ** 0.5 * self.network(state, time, label)) / power**0.5
+        clean: torch.Tensor = (state - (1 - power) ** 0.5 * self.network(state, time, label)) / power**0.5
+        return clean

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -72,11 +73,12 @@ class NetworkFlop:
         """FLOP of one evaluation on a clip of `seconds`."""
         beyond = round(seconds * SAMPLE_RATE) // HOP // FRAME_MULTIPLE
         plain, guided = ([getattr(count, kind) for count in self._counts] for kind in ("plain", "guided"))
-        return EvaluationFlop(_quadratic(*plain, beyond), _quadratic(*guided, beyond))
+        return EvaluationFlop(_quadratic(plain, beyond), _quadratic(guided, beyond))
 
 
-def _quadratic(first: int, second: int, third: int, beyond: int) -> int:
+def _quadratic(values: Sequence[int], beyond: int) -> int:
     """The value at 1 + `beyond` of the quadratic through the values at 1, 2 and 3 (Newton's forward differences)."""
+    first, second, third = values
     curvature = third - 2 * second + first
     return first + beyond * (second - first) + beyond * (beyond - 1) // 2 * curvature
 
@@ -92,7 +94,7 @@ class Workload:
     mixtures: tuple[tuple[int, float], ...]
     steps: int = PAPER_STEPS
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.steps < 1:
             raise ValueError(f"expected at least 1 step, got {self.steps}")
         for sources, seconds in self.mixtures:

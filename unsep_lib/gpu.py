@@ -20,7 +20,7 @@ class Gpu:
     peak: float = H100_FLOAT32
     utilisation: float = UTILISATION
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not (0 < self.peak < float("inf") and 0 < self.utilisation <= 1):
             raise ValueError(
                 f"expected a peak above 0 and a utilisation above 0 and up to 1, got {self.peak}, {self.utilisation}"

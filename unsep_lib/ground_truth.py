@@ -14,7 +14,7 @@ from itertools import pairwise
 import torch
 
 from unsep_lib.initialise import SeededNoise, from_noisy_mixture
-from unsep_lib.priors import GaussianPrior
+from unsep_lib.priors import GaussianPrior, Prior
 from unsep_lib.schedule import log_grid
 from unsep_lib.solvers import Solver, reverse
 from unsep_lib.solvers.loop import OnStep, Seeds
@@ -42,7 +42,7 @@ class Moments:
 
     def waveforms(self) -> torch.Tensor:
         """The mean as waveforms [source, time]."""
-        return torch.fft.irfft(self.mean.T, n=self.length, norm="ortho")
+        return _waves(self.mean.T, self.length)
 
     def variance(self) -> torch.Tensor:
         """Variance of a sample of each source [source], averaged over time: the mean over all DFT bins."""
@@ -143,20 +143,21 @@ def projection_steps(
 class ExactPosterior(Projection):
     """`Projection` with Gaussian priors' exact denoiser `E[x_0 | x_σ, y]`: only its steps are approximate."""
 
-    def estimate(
-        self, priors: Sequence[GaussianPrior], state: torch.Tensor, sigma: float, mixture: torch.Tensor
-    ) -> Estimate:
+    def estimate(self, priors: Sequence[Prior], state: torch.Tensor, sigma: float, mixture: torch.Tensor) -> Estimate:
         """Denoise every source and share the residual by what is unknown of each, `exact_shares`, bin by bin."""
         clean = denoise_all(priors, state, sigma)
-        residual = torch.fft.rfft(mixture - clean.sum(dim=1), norm="ortho")
-        moved = exact_shares(_powers(priors), sigma).T.to(clean) * residual[:, None]
-        return Estimate(clean + torch.fft.irfft(moved, n=mixture.shape[-1], norm="ortho"))
+        residual = torch.fft.rfft(mixture - clean.sum(dim=1), norm="ortho")[:, None]
+        return Estimate(clean + _waves(exact_shares(_powers(priors), sigma).T.to(clean) * residual, mixture.shape[-1]))
 
 
 def exact(
-    mixture: torch.Tensor, priors: Sequence[GaussianPrior], steps: int, seeds: Seeds, on_step: OnStep = None
+    mixture: torch.Tensor, priors: Sequence[Prior], steps: int, seeds: Seeds, on_step: OnStep = None
 ) -> torch.Tensor:
-    """The reverse loop with the exact posterior denoiser, on the projection's noise levels."""
+    """The reverse loop with the exact posterior denoiser, on the projection's noise levels.
+
+    Raises:
+        ValueError: a prior that is not Gaussian.
+    """
     noise = SeededNoise(seeds, range(len(priors)), mixture.shape[-1], mixture.device)
     grid = log_grid(START_SIGMA, END_SIGMA, steps)
     return reverse(mixture, priors, grid, from_noisy_mixture, ExactPosterior(), noise, on_step)
@@ -188,8 +189,7 @@ def gaussian_example(sources: int = 2, length: int = 512, seed: int = 0) -> Gaus
     spread = Moments(length, powers.T, torch.diag_embed(powers.T)).variance()
     powers = powers * (EXAMPLE_RMS**2 / spread)[:, None]
     white = torch.randn(sources, length, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    spectra = powers.sqrt() * torch.fft.rfft(white, norm="ortho")
-    clean = torch.fft.irfft(spectra, n=length, norm="ortho").float()
+    clean = _waves(powers.sqrt() * torch.fft.rfft(white, norm="ortho"), length).float()
     return GaussianExample([GaussianPrior(power.float()) for power in powers], clean, clean.sum(dim=0))
 
 
@@ -232,9 +232,18 @@ def deviations(
     return rows
 
 
-def _powers(priors: Sequence[GaussianPrior]) -> torch.Tensor:
-    return torch.stack([prior.power for prior in priors], dim=1).double()
+def _powers(priors: Sequence[Prior]) -> torch.Tensor:
+    powers = [prior.power for prior in priors if isinstance(prior, GaussianPrior)]
+    if len(powers) < len(priors):
+        raise ValueError("expected Gaussian priors alone, got another one")
+    return torch.stack(powers, dim=1).double()
 
 
 def _spectrum(mixture: torch.Tensor) -> torch.Tensor:
-    return torch.fft.rfft(mixture.double(), norm="ortho")
+    spectrum: torch.Tensor = torch.fft.rfft(mixture.double(), norm="ortho")
+    return spectrum
+
+
+def _waves(spectra: torch.Tensor, length: int) -> torch.Tensor:
+    waves: torch.Tensor = torch.fft.irfft(spectra, n=length, norm="ortho")
+    return waves

@@ -98,5 +98,5 @@ def noise_augmented_mixture(mixture: torch.Tensor, sources: int, sigma: float, n
     (arXiv 2512.07226).
     """
     power = signal_power(paper_sigma(AUGMENTED_T))
-    state = power**0.5 * mixture[:, None] + (1 - power) ** 0.5 * noise.shared()
+    state: torch.Tensor = power**0.5 * mixture[:, None] + (1 - power) ** 0.5 * noise.shared()
     return state.expand(-1, sources, -1)

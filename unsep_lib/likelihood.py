@@ -24,7 +24,7 @@ class ReconstructionLoss:
     def __call__(self, total: torch.Tensor, mixture: torch.Tensor) -> torch.Tensor:
         """Loss [batch] of the sources' sum `total` [batch, time] against `mixture` [batch, time]."""
         residual = mixture - total
-        loss = self.waveform * torch.linalg.vector_norm(residual, dim=-1)
+        loss: torch.Tensor = self.waveform * torch.linalg.vector_norm(residual, dim=-1)
         if self.chunks:
             pieces = [torch.linalg.vector_norm(piece, dim=-1) for piece in residual.chunk(CHUNKS, dim=-1)]
             loss = loss + self.chunks * torch.stack(pieces).sum(dim=0)

@@ -65,15 +65,15 @@ def statistic(values: Sequence[float], groups: Sequence[str]) -> Statistic:
     """
     if not len(values) or len(values) != len(groups):
         raise ValueError(f"expected a group for each of at least one value, got {len(values)} and {len(groups)}")
-    values = numpy.asarray(values, dtype=float)
+    numbers = numpy.asarray(values, dtype=float)
     names, index = numpy.unique(numpy.asarray(groups), return_inverse=True)
-    sums, counts = numpy.bincount(index, values), numpy.bincount(index)
-    mean = float(values.mean())
+    sums, counts = numpy.bincount(index, numbers), numpy.bincount(index)
+    mean = float(numbers.mean())
     if len(names) == 1:
-        return Statistic(mean, float(numpy.median(values)), mean, mean)
+        return Statistic(mean, float(numpy.median(numbers)), mean, mean)
     result = bootstrap(
         (sums, counts), lambda s, n, axis: s.sum(axis) / n.sum(axis), paired=True, vectorized=True,
         n_resamples=RESAMPLES, confidence_level=CONFIDENCE, method="percentile", rng=numpy.random.default_rng(0),
     )  # fmt: skip
     interval = result.confidence_interval
-    return Statistic(mean, float(numpy.median(values)), float(interval.low), float(interval.high))
+    return Statistic(mean, float(numpy.median(numbers)), float(interval.low), float(interval.high))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import nn
@@ -56,14 +56,14 @@ class GaussianPrior:
         if spectrum.shape[-1] != len(self.power):
             raise ValueError(f"expected a clip of {len(self.power)} DFT bins, got {spectrum.shape[-1]}")
         gain = self.power / (self.power + sigma**2)
-        return torch.fft.irfft(gain * spectrum, n=noisy.shape[-1], norm="ortho")
+        return cast(torch.Tensor, torch.fft.irfft(gain * spectrum, n=noisy.shape[-1], norm="ortho"))
 
 
 def stft(samples: torch.Tensor) -> torch.Tensor:
     """STFT 510/255, √Hann, scaled so that white noise of variance σ² has E|X|² = σ²: [batch, bins, frames]."""
     window = torch.hann_window(N_FFT, device=samples.device, dtype=samples.dtype).sqrt()
     spectrum = torch.stft(samples, N_FFT, HOP, window=window, pad_mode="constant", return_complex=True)
-    return spectrum / (N_FFT / 2) ** 0.5
+    return spectrum / float((N_FFT / 2) ** 0.5)
 
 
 def inverse_stft(spectrum: torch.Tensor, length: int) -> torch.Tensor:
@@ -87,6 +87,7 @@ class EdmPrior(nn.Module):
     denoiser of the average spectrum. precision: what `denoise` multiplies matrices in; all else is float32.
     """
 
+    spectrum: torch.Tensor
     precision: torch.dtype = torch.float32
     grid: torch.Tensor | None = None
     sigma_min, sigma_max = SIGMA_MIN, SIGMA_MAX
@@ -117,7 +118,8 @@ class EdmPrior(nn.Module):
         sigmas = torch.full((len(noisy),), float(sigma), device=noisy.device)
         labels = torch.full((len(noisy),), self.label_index, device=noisy.device)
         with torch.autocast(noisy.device.type, self.precision, enabled=self.precision != torch.float32):
-            return self(noisy, sigmas, labels)
+            clean: torch.Tensor = self(noisy, sigmas, labels)
+        return clean
 
     def forward(self, noisy: torch.Tensor, sigma: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         """Denoise `noisy` [batch, time], each row at its own `sigma` [batch] and `label` index [batch]."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
-from unsep_lib.checkpoints import TF_FORMAT
+from unsep_lib.checkpoints import TF_FORMAT, Card, Origin
 from unsep_lib.epsilon_prior import labels_of_classes
 from unsep_lib.files import sha256, write_bytes
 from unsep_lib.networks.formula import formula_state
@@ -62,10 +62,11 @@ def _load_tensors(path: Path) -> object:
 
 
 def _fitting_config(state: Mapping[str, object]) -> TfConfig:
+    shapes: dict[str, tuple[int, ...]] = {}
     for name, tensor in state.items():
         if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point() or not tensor.isfinite().all():
             raise ValueError(f"expected finite numbers under {name}, got {_described(tensor)}")
-    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+        shapes[name] = tuple(tensor.shape)
     config = config_of(shapes)
     with torch.device("meta"):
         expected = {name: tuple(tensor.shape) for name, tensor in TfAttentionNetwork(config).state_dict().items()}
@@ -87,7 +88,7 @@ def _shape(shape: tuple[int, ...] | None) -> str:
     return "none" if shape is None else "×".join(map(str, shape))
 
 
-def import_released(path: Path | str, target: Path | str, accept_new_hash: bool = False) -> dict[str, object]:
+def import_released(path: Path | str, target: Path | str, accept_new_hash: bool = False) -> Card:
     """Write a released checkpoint's weights as the prior file `target`, atomically; returns its card.
 
     The hash of the first file of a name is pinned; `accept_new_hash` pins another one instead.
@@ -104,7 +105,7 @@ def import_released(path: Path | str, target: Path | str, accept_new_hash: bool 
     return card
 
 
-def write_random(target: Path | str, config: TfConfig) -> dict[str, object]:
+def write_random(target: Path | str, config: TfConfig) -> Card:
     """Write the paper's network with weights from a formula as the prior file `target`, atomically; returns its card.
 
     It runs wherever an imported prior runs, and separates nothing.
@@ -118,10 +119,8 @@ def write_random(target: Path | str, config: TfConfig) -> dict[str, object]:
     return _write_prior(target, config, tensors, {"untrained": UNTRAINED, "hours": 0.0})
 
 
-def _write_prior(
-    target: Path | str, config: TfConfig, tensors: Mapping[str, torch.Tensor], origin: Mapping[str, object]
-) -> dict[str, object]:
-    card = {
+def _write_prior(target: Path | str, config: TfConfig, tensors: Mapping[str, torch.Tensor], origin: Origin) -> Card:
+    card: Card = {
         "format": TF_FORMAT,
         "name": Path(target).stem,
         "network": asdict(config),

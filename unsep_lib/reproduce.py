@@ -40,9 +40,7 @@ def notebooks_dir() -> Path:
     return folder
 
 
-def reproduce(
-    notebooks: Path, profile: str, out: Path, *, force: bool = False, update_reference: bool = False
-) -> Path:
+def reproduce(notebooks: Path, profile: str, out: Path, *, force: bool = False, update_reference: bool = False) -> Path:
     """Execute `notebooks`/*.ipynb by papermill into `out` and write `out/index.html`; returns its path.
 
     A notebook is skipped when it, the library, the priors and the profile are as at its last good run. The
@@ -154,9 +152,10 @@ def _peak_memory() -> Iterator[list[float]]:
 
 def _resident(process: psutil.Process) -> int:
     try:
-        return process.memory_info().rss
+        resident: int = process.memory_info().rss
     except psutil.Error:
         return 0
+    return resident
 
 
 def open_report(report: Path) -> None:

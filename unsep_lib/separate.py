@@ -45,7 +45,7 @@ class Separation:
 
 def load_priors(
     specs: Sequence[SourceSpec],
-    files: Mapping[str, Path] | None = None,
+    files: Mapping[str, Path | str] | None = None,
     device: str = "cpu",
     precision: torch.dtype | None = None,
 ) -> list[Prior]:
@@ -91,7 +91,7 @@ def separate(
     count = _step_count(solver, steps)
     working = resample(samples, sample_rate, SAMPLE_RATE)
     level = rms_dbfs(working)
-    gain = 10.0 ** ((WORKING_LEVEL - level) / 20.0)
+    gain: float = 10.0 ** ((WORKING_LEVEL - level) / 20.0)
 
     def window(piece: torch.Tensor, index: int) -> torch.Tensor:
         if rms_dbfs(piece) <= SILENCE_DBFS:

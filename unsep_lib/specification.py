@@ -40,7 +40,8 @@ def parse_spec(text: str) -> SourceSpec:
 
 def file_names(specs: Sequence[SourceSpec]) -> list[str]:
     """A file name's stem for each source; equal specifications are numbered from 1."""
-    totals, seen, names = Counter(specs), Counter(), []
+    totals, names = Counter(specs), []
+    seen: Counter[SourceSpec] = Counter()
     for spec in specs:
         seen[spec] += 1
         names.append(spec.slug if totals[spec] == 1 else f"{spec.slug}_{seen[spec]}")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 
@@ -28,7 +28,7 @@ CQT_SCALE, CQT_FLOOR = 0.001, 1e-6  # CQT-Diff's guidance per √sample; keeps i
 HYBRID_FLOOR = 0.002  # least guidance per √sample, which keeps the hybrid guided to the end
 HYBRID_SHARPNESS = 1000.0  # κ of the smooth maximum
 NORM_FLOOR = 1e-8  # added to gradient norms
-
+Made = TypeVar("Made", bound="Estimate")
 Guidance = Callable[[torch.Tensor, float, float], torch.Tensor]
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (Σ x̂_0, mixture), both [batch, time] → [batch]
 Cleaned = Callable[[Prior, torch.Tensor, float], torch.Tensor]
@@ -42,14 +42,14 @@ class Estimate:
     gradient: torch.Tensor | None = None
 
 
-class StepRule(Protocol):
-    """What the reverse loop asks of a step."""
+class StepRule(Protocol[Made]):
+    """What the reverse loop asks of a step, whose estimates may tell more than `Estimate`."""
 
-    def estimate(self, priors: Sequence[Prior], state: torch.Tensor, sigma: float, mixture: torch.Tensor) -> Estimate:
+    def estimate(self, priors: Sequence[Prior], state: torch.Tensor, sigma: float, mixture: torch.Tensor) -> Made:
         """x̂_0 from the state at noise level σ."""
 
     def advance(
-        self, state: torch.Tensor, estimate: Estimate, sigma: float, sigma_next: float, noise: Noise
+        self, state: torch.Tensor, estimate: Made, sigma: float, sigma_next: float, noise: Noise
     ) -> torch.Tensor:
         """The state at the next noise level; at σ_next = 0 the separated sources."""
 
@@ -130,7 +130,7 @@ def loss_gradient(
     mixture: torch.Tensor,
     loss: Loss,
     cleaned: Cleaned = clamped_clean,
-) -> Estimate:
+) -> GuidedEstimate:
     """x̂_0 and the gradient of the loss with respect to the state, through the networks.
 
     cleaned: (prior, its state [batch, time], σ) → x̂_0, which owns the state's convention: variance-preserving unless
@@ -142,17 +142,17 @@ def loss_gradient(
     """
     last = len(priors) - 1
     with torch.no_grad():
-        clean = [cleaned(prior, state[:, k], sigma) for k, prior in enumerate(priors[:-1])]
+        others = [cleaned(prior, state[:, k], sigma) for k, prior in enumerate(priors[:-1])]
     with torch.enable_grad():
         leaf, traced = _traced(cleaned, priors[last], state[:, last], sigma)
-        clean = torch.stack([*clean, traced.detach()], dim=1)
+        clean = torch.stack([*others, traced.detach()], dim=1)
         total = clean.sum(dim=1).requires_grad_(True)
         (downhill,) = torch.autograd.grad(loss(total, mixture).sum(), total)
         gradients = [torch.autograd.grad(traced, leaf, downhill)[0]]
         for k in reversed(range(last)):
             leaf, traced = _traced(cleaned, priors[k], state[:, k], sigma)
             gradients.append(torch.autograd.grad(traced, leaf, downhill)[0])
-    return Estimate(clean, torch.stack(gradients[::-1], dim=1))
+    return GuidedEstimate(clean, torch.stack(gradients[::-1], dim=1))
 
 
 def _traced(cleaned: Cleaned, prior: Prior, state: torch.Tensor, sigma: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -162,8 +162,8 @@ def _traced(cleaned: Cleaned, prior: Prior, state: torch.Tensor, sigma: float) -
 
 def _towards(gradient: torch.Tensor, length: float) -> torch.Tensor:
     """Each source's gradient scaled to the norm √L · length."""
-    norm = torch.linalg.vector_norm(gradient, dim=-1, keepdim=True) + NORM_FLOOR
-    return math.sqrt(gradient.shape[-1]) * length * gradient / norm
+    norm: torch.Tensor = torch.linalg.vector_norm(gradient, dim=-1, keepdim=True) + NORM_FLOOR
+    return gradient * (math.sqrt(gradient.shape[-1]) * length) / norm
 
 
 def dps_guidance(gradient: torch.Tensor, sigma: float, sigma_next: float) -> torch.Tensor:
@@ -178,9 +178,9 @@ def dsg_guidance(gradient: torch.Tensor, sigma: float, sigma_next: float) -> tor
 
 def cqt_diff_guidance(gradient: torch.Tensor, sigma: float, sigma_next: float) -> torch.Tensor:
     """`0.001·√L / (‖g_k‖·√(1−ᾱ) + 1e-6) · g_k` (CQT-Diff, arXiv 2210.15228)."""
-    norm = torch.linalg.vector_norm(gradient, dim=-1, keepdim=True)
+    norm: torch.Tensor = torch.linalg.vector_norm(gradient, dim=-1, keepdim=True)
     scale = CQT_SCALE * math.sqrt(gradient.shape[-1])
-    return scale * gradient / (norm * math.sqrt(1 - signal_power(sigma)) + CQT_FLOOR)
+    return gradient * scale / (norm * math.sqrt(1 - signal_power(sigma)) + CQT_FLOOR)
 
 
 def hybrid_step_size(sigma: float, sigma_next: float) -> float:
@@ -196,6 +196,13 @@ def hybrid_guidance(gradient: torch.Tensor, sigma: float, sigma_next: float) -> 
 
 
 @dataclass(frozen=True)
+class GuidedEstimate(Estimate):
+    """An estimate whose loss gradient is known."""
+
+    gradient: torch.Tensor
+
+
+@dataclass(frozen=True)
 class Guided:
     """A DDPM posterior sample moved against the gradient of a reconstruction loss, variance-preserving.
 
@@ -206,12 +213,14 @@ class Guided:
     guidance: Guidance
     loss: ReconstructionLoss = field(default_factory=ReconstructionLoss)
 
-    def estimate(self, priors: Sequence[Prior], state: torch.Tensor, sigma: float, mixture: torch.Tensor) -> Estimate:
+    def estimate(
+        self, priors: Sequence[Prior], state: torch.Tensor, sigma: float, mixture: torch.Tensor
+    ) -> GuidedEstimate:
         """x̂_0 and the gradient of the loss with respect to the state."""
         return loss_gradient(priors, state, sigma, mixture, self.loss)
 
     def advance(
-        self, state: torch.Tensor, estimate: Estimate, sigma: float, sigma_next: float, noise: Noise
+        self, state: torch.Tensor, estimate: GuidedEstimate, sigma: float, sigma_next: float, noise: Noise
     ) -> torch.Tensor:
         """Posterior sample moved against the gradient; no noise is drawn for the last step."""
         sample = posterior_sample(state, estimate.clean, sigma, sigma_next, noise)

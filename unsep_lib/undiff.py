@@ -19,12 +19,12 @@ LANGEVIN_SNR = 1e-5  # ratio of the Langevin step's drift to its noise
 LANGEVIN_LAST_T = 149  # Langevin steps are taken for 0 < t < 150
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FreeEstimate(Estimate):
     """Clamped x̂_0, the network's noise ε [batch, source, time] and the mixture [batch, time] of this step."""
 
-    epsilon: torch.Tensor | None = None
-    mixture: torch.Tensor | None = None
+    epsilon: torch.Tensor
+    mixture: torch.Tensor
 
 
 def corrected(sampled: torch.Tensor, mixture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -87,4 +87,5 @@ def langevin_size(direction: torch.Tensor, draw: torch.Tensor, alpha: float) -> 
     ratio = torch.linalg.vector_norm(draw, dim=-1, keepdim=True) / (
         torch.linalg.vector_norm(direction, dim=-1, keepdim=True) + NORM_FLOOR
     )
-    return 2 * alpha * (LANGEVIN_SNR * ratio) ** 2
+    size: torch.Tensor = 2 * alpha * (LANGEVIN_SNR * ratio) ** 2
+    return size

@@ -35,7 +35,7 @@ def serve(port: int = 0, profile: str = "", open_browser: bool = True) -> None:
     port, token = checked_port(port), secrets.token_hex(TOKEN_BYTES)
     address = f"http://{LOOPBACK}:{port}/?token={token}"
 
-    class Server(Voila):
+    class Server(Voila):  # type: ignore[misc]
         """Opens the address with its token."""
 
         def launch_browser(self) -> None:
@@ -84,4 +84,5 @@ def checked_port(port: int) -> int:
             probe.bind((LOOPBACK, port))
         except OSError as error:
             raise ValueError(f"cannot listen on port {port} of {LOOPBACK}: {error.strerror}") from error
-        return probe.getsockname()[1]
+        bound: int = probe.getsockname()[1]
+    return bound

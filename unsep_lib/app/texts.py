@@ -31,7 +31,8 @@ def progress(text: str, share: float) -> str:
 
 def picture(tracks: Mapping[str, torch.Tensor], what: str) -> str:
     """Spectrograms of tracks [time] at 16 kHz; what: the subject of their text alternative."""
-    return described(spectrograms(tracks, columns=MOST_COLUMNS), f"Spectrograms of {what}.").data
+    image: str = described(spectrograms(tracks, columns=MOST_COLUMNS), f"Spectrograms of {what}.").data
+    return image
 
 
 def overview(recording: Recording) -> str:
@@ -39,7 +40,8 @@ def overview(recording: Recording) -> str:
     audio = recording.audio
     channels = {1: "mono", 2: "stereo"}[len(audio.samples)]
     caption = f"{recording.name}: {audio.seconds:.1f} s, {audio.sample_rate} Hz, {channels}"
-    return players({caption: audio.samples}, audio.sample_rate).data
+    player: str = players({caption: audio.samples}, audio.sample_rate).data
+    return player
 
 
 def listing(tracks: Mapping[str, torch.Tensor], sample_rate: int) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from unsep_lib.commands.options import Subparsers
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
+
+def add_parser(subparsers: Subparsers) -> None:
     """Add the subcommand's options."""
     parser = subparsers.add_parser("app", help="separate your own in the browser, served on this computer alone")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")

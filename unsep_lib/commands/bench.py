@@ -6,6 +6,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from unsep_lib.commands.options import Subparsers
 from unsep_lib.gpu import H100_FLOAT32, PETA, TERA, UTILISATION, Gpu
 
 MIXTURES_PER_TASK = 100  # of the estimate; nothing the paper says
@@ -13,7 +14,7 @@ GPU_COUNTS = (1, 8)
 SEPARATION_SECONDS = 1.0  # of the separation in both precisions; longer only takes longer
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the subcommand's options."""
     parser = subparsers.add_parser("bench", help="measure speed and memory, estimate GPU hours")
     actions = parser.add_subparsers(required=True, metavar="ACTION")
@@ -98,5 +99,5 @@ def asked_mixtures(arguments: argparse.Namespace) -> tuple[tuple[int, float], ..
         return tuple((len(item.specs), len(item.mixture) / item.sample_rate) for item in found)
     if arguments.per_task < 1:
         raise ValueError(f"expected at least 1 mixture of each task, got {arguments.per_task}")
-    one_each = tuple((task.speech + task.sounds, arguments.seconds) for task in TASKS.values())
-    return one_each * arguments.per_task
+    count, seconds = int(arguments.per_task), float(arguments.seconds)
+    return tuple((task.speech + task.sounds, seconds) for task in TASKS.values()) * count

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unsep_lib.commands.options import Subparsers
+
+if TYPE_CHECKING:
+    from unsep_lib.checkpoints import Card
 
 RANDOM_WIDTH = 16  # channels: small enough for a CPU; the released network has 72
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the subcommand's options."""
     parser = subparsers.add_parser("checkpoint", help="import the authors' released weights, or make random ones")
     actions = parser.add_subparsers(required=True, metavar="ACTION")
@@ -71,6 +77,6 @@ def prior_file(name: str) -> Path:
     return home() / "priors" / f"{name}.safetensors"
 
 
-def described(target: Path, card: dict[str, object]) -> str:
+def described(target: Path, card: Card) -> str:
     """The prior in a few words."""
     return f"{target}: {card['parameters']} parameters, {len(card['labels'])} labels"

@@ -7,9 +7,16 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unsep_lib.commands.options import Subparsers
+
+if TYPE_CHECKING:
+    from unsep_lib.clips import Clip
+    from unsep_lib.corpora import Prepared
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the subcommand's options."""
     parser = subparsers.add_parser("data", help="fetch corpora, prepare clips to train on, draw mixtures to test on")
     actions = parser.add_subparsers(required=True, metavar="ACTION")
@@ -18,7 +25,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     _add_mix(actions)
 
 
-def _add_fetch(actions: argparse._SubParsersAction) -> None:
+def _add_fetch(actions: Subparsers) -> None:
     action = actions.add_parser("fetch", help="download a corpus from its publisher, check it and unpack it")
     action.add_argument(
         "corpus", metavar="CORPUS", help="vctk, fsdkaggle2018, librispeech-train-clean-100 or librispeech-test-other"
@@ -30,7 +37,7 @@ def _add_fetch(actions: argparse._SubParsersAction) -> None:
     action.set_defaults(run=run_fetch)
 
 
-def _add_prepare(actions: argparse._SubParsersAction) -> None:
+def _add_prepare(actions: Subparsers) -> None:
     action = actions.add_parser("prepare", help="turn a corpus or a folder of audio into a manifest")
     action.add_argument("root", type=Path, metavar="ROOT")
     action.add_argument("--out", required=True, type=Path, metavar="MANIFEST")
@@ -45,7 +52,7 @@ def _add_prepare(actions: argparse._SubParsersAction) -> None:
     action.set_defaults(run=run_prepare)
 
 
-def _add_mix(actions: argparse._SubParsersAction) -> None:
+def _add_mix(actions: Subparsers) -> None:
     action = actions.add_parser("mix", help="draw mixtures with references from manifests, the same on every machine")
     action.add_argument("--task", required=True, help="1speech-1sound, 1speech-2sounds, 2sounds, 3sounds or 2speakers")
     action.add_argument("--count", required=True, type=int)
@@ -141,7 +148,7 @@ def prepare_held(arguments: argparse.Namespace) -> None:
             print(write_page(arguments.page, prepared.clips[0].corpus, arguments.root, prepared))
 
 
-def _say(manifest: Path, prepared, changed: bool) -> None:
+def _say(manifest: Path, prepared: Prepared, changed: bool) -> None:
     from unsep_lib.clips import labels_of
     from unsep_lib.corpora import summarise
 
@@ -160,7 +167,7 @@ def run_mix(arguments: argparse.Namespace) -> int:
     from unsep_lib.clips import read_manifest
     from unsep_lib.mixtures import MixtureSet, write_set
 
-    def clips_of(manifests: list[Path]) -> list:
+    def clips_of(manifests: list[Path]) -> list[Clip]:
         return [clip for path in manifests for clip in read_manifest(path) if clip.split == arguments.split]
 
     mixtures = MixtureSet(

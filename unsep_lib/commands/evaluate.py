@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from unsep_lib.commands.options import add_solver_options, check_device, precision_of
+from unsep_lib.commands.options import Subparsers, add_solver_options, check_device, precision_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from unsep_lib.evaluation import Evaluation, Row
+    from unsep_lib.mixtures import Mixture
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the subcommand's options."""
     parser = subparsers.add_parser("evaluate", help="score separation on mixtures with references")
     parser.add_argument(
@@ -58,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def asked_mixtures(arguments: argparse.Namespace):
+def asked_mixtures(arguments: argparse.Namespace) -> list[Mixture]:
     """The mixtures of the folder that --only and --part leave.
 
     Raises:
@@ -77,7 +85,7 @@ def asked_mixtures(arguments: argparse.Namespace):
     return mixtures[number - 1 :: parts]
 
 
-def evaluate_and_say(mixtures, method, file: Path | None) -> None:
+def evaluate_and_say(mixtures: Sequence[Mixture], method: Callable[[Mixture], torch.Tensor], file: Path | None) -> None:
     """Score `method` and the oracle ratio mask on the mixtures; print, and write `file` if there is one."""
     from unsep_lib.evaluation import evaluate, oracle
     from unsep_lib.files import write_json
@@ -109,7 +117,7 @@ def apply_profile(arguments: argparse.Namespace) -> None:
     arguments.device = arguments.device or "cpu"
 
 
-def warn_of_untrained(names) -> None:
+def warn_of_untrained(names: Iterable[Path | str]) -> None:
     """Say on stderr which of the priors were never trained."""
     from unsep_lib.checkpoints import card_of, find_prior
 
@@ -118,17 +126,17 @@ def warn_of_untrained(names) -> None:
             print(f"note: {name} holds {reason}", file=sys.stderr)
 
 
-def separating_method(mixtures, arguments: argparse.Namespace):
+def separating_method(mixtures: Sequence[Mixture], arguments: argparse.Namespace) -> Callable[[Mixture], torch.Tensor]:
     """The method that the options ask for; loads every prior before the first mixture."""
     from unsep_lib.separate import load_priors, separate
 
     specs = list(dict.fromkeys(spec for mixture in mixtures for spec in mixture.specs))
-    files = dict(arguments.prior)
+    files: dict[str, Path | str] = dict(arguments.prior)
     loaded = load_priors(specs, files, arguments.device, precision_of(arguments))
     priors = dict(zip(specs, loaded, strict=True))
     warn_of_untrained(files.get(spec.prior, spec.prior) for spec in specs)
 
-    def method(mixture):
+    def method(mixture: Mixture) -> torch.Tensor:
         separation = separate(
             mixture.mixture.to(arguments.device),
             mixture.sample_rate,
@@ -142,13 +150,13 @@ def separating_method(mixtures, arguments: argparse.Namespace):
     return method
 
 
-def show_rows(name: str, rows) -> None:
+def show_rows(name: str, rows: Iterable[Row]) -> None:
     """Print the scores of one mixture."""
     for row in rows:
         print(f"{name:<24}{row.label:<26}{row.si_sdr:7.2f} dB  {row.si_sdr_improvement:+7.2f} dB", flush=True)
 
 
-def show(evaluation, name: str) -> None:
+def show(evaluation: Evaluation, name: str) -> None:
     """Print mean and interval of the SI-SDR improvement."""
     result = evaluation.statistic("si_sdr_improvement")
     print(

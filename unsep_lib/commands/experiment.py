@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unsep_lib.commands.options import Subparsers
+
+if TYPE_CHECKING:
+    from unsep_lib.experiments import Summary
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the subcommand's options."""
     parser = subparsers.add_parser("experiment", help="run a sweep, or go on with one that was stopped or killed")
     parser.add_argument(
@@ -51,7 +58,7 @@ def left(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min {rest:02d} s"
 
 
-def table_of(summaries) -> str:
+def table_of(summaries: Iterable[Summary]) -> str:
     """Text: SI-SDR improvement and what it cost, a line for each summary."""
     header = ("task", "condition", "priors", "solver", "steps", "mixtures", "mean dB", "95 %", "median dB", "collapsed",
               "seconds", "evaluations")  # fmt: skip

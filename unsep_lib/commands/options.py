@@ -4,6 +4,17 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Subparsers(Protocol):
+    """Where a subcommand adds its parser."""
+
+    def add_parser(self, name: str, *, help: str) -> argparse.ArgumentParser:
+        """The parser of the subcommand `name`."""
 
 
 def add_solver_options(parser: argparse.ArgumentParser) -> None:
@@ -22,11 +33,12 @@ def add_solver_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def precision_of(arguments: argparse.Namespace):
+def precision_of(arguments: argparse.Namespace) -> torch.dtype | None:
     """The torch dtype that --precision asks for, None if it is left out."""
     import torch
 
-    return arguments.precision and getattr(torch, arguments.precision)
+    precision: torch.dtype | None = arguments.precision and getattr(torch, arguments.precision)
+    return precision
 
 
 def check_device(name: str) -> None:

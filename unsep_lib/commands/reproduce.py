@@ -6,10 +6,12 @@ import argparse
 import sys
 from pathlib import Path
 
+from unsep_lib.commands.options import Subparsers
+
 OUTSIDE = 1  # exit code: a number left its tolerance
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the subcommand's options."""
     parser = subparsers.add_parser("reproduce", help="run all notebooks and write the report")
     parser.add_argument("--profile", default="", help="smoke, tutorial, paper or a TOML file")

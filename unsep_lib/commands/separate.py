@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from unsep_lib.commands.options import add_solver_options, check_device, precision_of
+from unsep_lib.commands.options import Subparsers, add_solver_options, check_device, precision_of
+
+if TYPE_CHECKING:
+    from unsep_lib.audio import Audio
+    from unsep_lib.priors import Prior
+    from unsep_lib.separate import Separation
+    from unsep_lib.specification import SourceSpec
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the subcommand's options."""
     parser = subparsers.add_parser("separate", help="separate a recording into its sources")
     parser.add_argument("mixture", nargs="?", type=Path, metavar="MIXTURE", help="WAV, FLAC, OGG or MP3")
@@ -43,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def shown_separation(audio, priors, arguments: argparse.Namespace):
+def shown_separation(audio: Audio, priors: Sequence[Prior], arguments: argparse.Namespace) -> Separation:
     """Separate behind a progress bar."""
     from tqdm import tqdm
 
@@ -64,7 +72,7 @@ def shown_separation(audio, priors, arguments: argparse.Namespace):
         )
 
 
-def write_separation(separation, specs, mixture: Path, folder: Path) -> None:
+def write_separation(separation: Separation, specs: Sequence[SourceSpec], mixture: Path, folder: Path) -> None:
     """Write one float WAV a source, residual.wav and report.json into `folder`, all or nothing."""
     from unsep_lib.audio import write_audio
     from unsep_lib.files import staged, write_json

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
     from unsep_lib.training import Progress
 
-from unsep_lib.commands.options import check_device
+from unsep_lib.commands.options import Subparsers, check_device
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the subcommand's options."""
     parser = subparsers.add_parser("train", help="train a prior on a manifest of clips, or continue its training")
     parser.add_argument("name", metavar="PRIOR", help="the prior's name, as `unsep separate --source` will know it")

@@ -6,7 +6,7 @@ A layout is a pair of functions of the corpus's root folder: does it look like t
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +36,7 @@ class Layout:
     entries: Callable[[Path], Iterator[Entry]]
 
 
-def _visible(files) -> list[Path]:
+def _visible(files: Iterable[Path]) -> list[Path]:
     return sorted(
         file
         for file in files

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from unsep_lib.audio import SAMPLE_RATE
 from unsep_lib.clips import Clip, read_crop, speaker_of
+from unsep_lib.corpora.measure import Skipped
 from unsep_lib.corpora.prepare import Prepared
 from unsep_lib.corpora.summary import departures, is_clipped, summarise
 from unsep_lib.files import write_text
@@ -27,7 +28,6 @@ PLAYED_SECONDS = 10.0  # at most, of a clip
 LISTED = 200  # files named in a table; the rest is counted
 BINS = 60
 MOST_BARS = 60  # classes or speakers shown one by one
-SVG = {"svg.fonttype": "none", "svg.hashsalt": "unsep"}
 
 
 def write_page(folder: Path | str, title: str, root: Path | str, prepared: Prepared, seed: int = 0) -> Path:
@@ -51,7 +51,7 @@ def write_page(folder: Path | str, title: str, root: Path | str, prepared: Prepa
     return path
 
 
-def file_of(one, root: Path | str) -> str:
+def file_of(one: Clip | Skipped, root: Path | str) -> str:
     """A clip's or skipped file's path as seen from the corpus's root."""
     file, root = Path(one.file), Path(root).resolve()
     return str(file.relative_to(root) if file.is_relative_to(root) else file)
@@ -94,7 +94,7 @@ def _histogram(
 ) -> str:
     values = [value for group in groups.values() for value in group]
     low, high = min(values), max(values) * (1 + 1e-9)
-    edges = numpy.geomspace(low, high, BINS) if logarithmic and high > low else BINS
+    edges = numpy.geomspace(low, high, BINS).tolist() if logarithmic and high > low else BINS
     figure = Figure(figsize=(8, 3), layout="constrained")
     axes = figure.subplots()
     axes.hist(list(groups.values()), bins=edges, stacked=True, label=list(groups))
@@ -105,7 +105,7 @@ def _histogram(
     return _image(figure, f"{title}: from {low:.3g} to {high:.3g} {unit}, {len(values)} {counted}")
 
 
-def _bars(counts: Counter, title: str) -> str:
+def _bars(counts: Counter[str], title: str) -> str:
     figure = Figure(figsize=(8, max(2.0, 0.16 * len(counts) + 1)), layout="constrained")
     axes = figure.subplots()
     names = sorted(counts, reverse=True)
@@ -117,7 +117,7 @@ def _bars(counts: Counter, title: str) -> str:
 
 def _image(figure: Figure, text: str) -> str:
     stream = io.BytesIO()
-    with matplotlib.rc_context(SVG):
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "unsep"}):
         figure.savefig(stream, format="svg", metadata={"Date": None})
     data, text = base64.b64encode(stream.getvalue()).decode(), html.escape(text)
     return f'<figure><img alt="{text}" src="data:image/svg+xml;base64,{data}"></figure>'

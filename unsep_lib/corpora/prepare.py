@@ -74,7 +74,8 @@ def _layout_of(root: Path, corpus: str) -> Layout:
 
 
 def _by_file(before: Prepared | None) -> dict[str, Clip | Skipped]:
-    return {} if before is None else {os.path.realpath(one.file): one for one in (*before.clips, *before.skipped)}
+    described: list[Clip | Skipped] = [] if before is None else [*before.clips, *before.skipped]
+    return {os.path.realpath(one.file): one for one in described}
 
 
 def _known(corpus: str, entry: Entry, known: dict[str, Clip | Skipped]) -> Clip | Skipped | None:

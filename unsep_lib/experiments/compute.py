@@ -14,17 +14,16 @@ import torch
 from unsep_lib.audio import SAMPLE_RATE, resample, rms_dbfs
 from unsep_lib.experiments.methods import BASELINES, Work, prepared
 from unsep_lib.experiments.remix import at_levels, cropped
-from unsep_lib.experiments.rows import Row, Slot
+from unsep_lib.experiments.rows import Record, Row, Score, Scored, Slot
 from unsep_lib.metrics import best_order, si_sdr
 from unsep_lib.mixtures import Mixture, read_mixture
 from unsep_lib.versions import versions
 
 SDR_CEILING = 100.0  # dB; an estimate that equals its reference has no finite SDR
 MIXTURES_KEPT = 4  # a process works on few mixtures at a time
-NAMES = ("mixture", "task", "condition", "priors", "folder")
 
 
-def compute(row: Row) -> dict[str, object]:
+def compute(row: Row) -> Record:
     """Separate and score a row: its record, ready for JSON.
 
     seconds: of the separation alone, weights loaded; evaluations: clips sent through networks; gradients: how many of
@@ -43,7 +42,11 @@ def compute(row: Row) -> dict[str, object]:
     seconds = time.monotonic() - began
     return {
         "key": row.key,
-        **{name: getattr(row, name) for name in NAMES},
+        "mixture": row.mixture,
+        "task": row.task,
+        "condition": row.condition,
+        "priors": row.priors,
+        "folder": row.folder,
         "content": row.content(),
         "sources": _scores(row, mixture, references, estimates),
         "seconds": seconds,
@@ -83,24 +86,24 @@ def references_of(slots: Sequence[Slot], sources: torch.Tensor) -> torch.Tensor:
     return torch.stack([silence if slot.reference is None else sources[slot.reference] for slot in slots])
 
 
-def _scores(row: Row, mixture: Mixture, references: torch.Tensor, estimates: torch.Tensor) -> list[dict[str, object]]:
+def _scores(row: Row, mixture: Mixture, references: torch.Tensor, estimates: torch.Tensor) -> list[Scored]:
     """The score of each slot: the mixture's sources in its order, numbered from 1, then one that is not there as 0."""
     ordered = row.solver not in BASELINES or BASELINES[row.solver].ordered
     told = row.specs if ordered else row.specs[:1] * len(row.slots)
     estimates = estimates[best_order(estimates, references, told)]
-    rows = [
+    rows: list[Scored] = [
         {
             "source": 0 if slot.reference is None else slot.reference + 1,
             "label": "" if slot.reference is None else str(mixture.specs[slot.reference]),
             "told": slot.spec,
+            **score(estimate, reference, mixture.mixture),
         }
-        | score(estimate, reference, mixture.mixture)
         for slot, estimate, reference in zip(row.slots, estimates, references, strict=True)
     ]
     return sorted(rows, key=lambda scored: scored["source"] or len(rows) + 1)
 
 
-def score(estimate: torch.Tensor, reference: torch.Tensor, mixture: torch.Tensor) -> dict[str, object]:
+def score(estimate: torch.Tensor, reference: torch.Tensor, mixture: torch.Tensor) -> Score:
     """Scores in dB of one estimate [time], None where they do not exist.
 
     present: whether the reference sounds; level: the estimate's above the mixture's, None unless it is finite; si_sdr,
@@ -108,9 +111,9 @@ def score(estimate: torch.Tensor, reference: torch.Tensor, mixture: torch.Tensor
     """
     present, finite = bool(reference.any()), bool(estimate.isfinite().all())
     level = rms_dbfs(estimate) - rms_dbfs(mixture) if finite else None
-    scores = {"present": present, "level": level, "si_sdr": None, "si_sdr_improvement": None, "sdr": None}
+    scores: Score = {"present": present, "level": level, "si_sdr": None, "si_sdr_improvement": None, "sdr": None}
     if not (present and finite and estimate.any()):
         return scores
     after, before = (si_sdr(x, reference).item() for x in (estimate, mixture))
     sdr = -fast_bss_eval.sdr_loss(estimate[None].double(), reference[None].double(), clamp_db=SDR_CEILING).item()
-    return scores | {"si_sdr": after, "si_sdr_improvement": after - before, "sdr": sdr}
+    return {**scores, "si_sdr": after, "si_sdr_improvement": after - before, "sdr": sdr}

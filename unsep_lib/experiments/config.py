@@ -6,14 +6,22 @@ import math
 import sys
 import tomllib
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 CONFIGS = Path(__file__).parent / "configs"
 LABEL_CHOICES = ("given", "wrong", "null")
 LARGEST_LEVEL_DIFFERENCE = 60.0  # dB; beyond it the quieter source is below the steps of 16 bits
+
+
+class _Dataclass(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+Table = TypeVar("Table", bound=_Dataclass)
+Plain = TypeVar("Plain")
 
 
 @dataclass(frozen=True)
@@ -123,7 +131,7 @@ def load_experiment(name: Path | str) -> Experiment:
     return _built(Experiment, table, str(path))
 
 
-def _built(kind: type, table: dict[str, object], where: str) -> object:
+def _built(kind: type[Table], table: dict[str, Any], where: str) -> Table:
     """A dataclass from a TOML table, its keys and types checked."""
     types = get_type_hints(kind)
     for key in table:
@@ -157,8 +165,8 @@ def _typed(kind: type, value: object, where: str) -> object:
     return _plain(kind, value, where)
 
 
-def _plain(kind: type, value: object, where: str) -> object:
-    if type(value) is not kind:
+def _plain(kind: type[Plain], value: object, where: str) -> Plain:
+    if not isinstance(value, kind) or type(value) is not kind:
         raise ValueError(f"{where}: expected {TOLD[kind]}, got {value!r}")
     return value
 

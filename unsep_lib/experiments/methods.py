@@ -7,12 +7,13 @@ import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 
 from unsep_lib.audio import SAMPLE_RATE
 from unsep_lib.baselines import hpss, mixture_itself, nmf_sources, oracle_ratio_mask, oracle_wiener
-from unsep_lib.checkpoints import load_prior
+from unsep_lib.checkpoints import LoadedPrior, load_prior
 from unsep_lib.experiments.dictionaries import dictionary
 from unsep_lib.experiments.rows import PriorFile, Row
 from unsep_lib.files import sha256
@@ -77,7 +78,7 @@ class CountingPrior:
 
 
 @functools.cache
-def cached_prior(file: PriorFile, device: str) -> Prior:
+def cached_prior(file: PriorFile, device: str) -> LoadedPrior:
     """A prior without a label, read once a process.
 
     Raises:
@@ -100,7 +101,7 @@ def prepared(row: Row, mixture: torch.Tensor, references: torch.Tensor, work: Wo
         learned = [dictionary(row.clips, row.clips_sha256, spec) for spec in row.specs if baseline.learns]
         return functools.partial(baseline.run, mixture, references, learned)
     loaded = {file.prior: cached_prior(file, row.device) for file in row.prior_files}
-    priors = [CountingPrior(loaded[spec.prior].labelled(spec.label), work) for spec in row.specs]
+    priors = [cast(Prior, CountingPrior(loaded[spec.prior].labelled(spec.label), work)) for spec in row.specs]
     samples = mixture.to(row.device)
 
     def run() -> torch.Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import TypedDict
 
 from unsep_lib import __version__
 from unsep_lib.specification import SourceSpec, parse_spec
@@ -76,3 +77,45 @@ class Row:
     def specs(self) -> tuple[SourceSpec, ...]:
         """What the solver is told, in its order."""
         return tuple(parse_spec(slot.spec) for slot in self.slots)
+
+
+class Score(TypedDict):
+    """Scores in dB of one estimate, None where they do not exist; present: whether the reference sounds."""
+
+    present: bool
+    level: float | None
+    si_sdr: float | None
+    si_sdr_improvement: float | None
+    sdr: float | None
+
+
+class Scored(TypedDict):
+    """A `Score` with whose it is: the source's number in the mixture or 0, its label, and what the solver was told."""
+
+    source: int
+    label: str
+    told: str
+    present: bool
+    level: float | None
+    si_sdr: float | None
+    si_sdr_improvement: float | None
+    sdr: float | None
+
+
+class Record(TypedDict):
+    """A row's file."""
+
+    key: str
+    mixture: str
+    task: str
+    condition: str
+    priors: str
+    folder: str
+    content: dict[str, object]
+    sources: list[Scored]
+    seconds: float
+    evaluations: int
+    gradients: int
+    threads: int
+    prior_files: list[dict[str, str]]
+    versions: dict[str, str]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from unsep_lib.experiments.compute import compute
 from unsep_lib.experiments.config import Experiment
 from unsep_lib.experiments.pace import Pace
 from unsep_lib.experiments.plan import plan
-from unsep_lib.experiments.rows import Row
+from unsep_lib.experiments.rows import Record, Row
 from unsep_lib.experiments.table import Line, lines_of, write_table
 from unsep_lib.files import alone, clear_partials, write_json
 
@@ -28,7 +28,7 @@ class Future(Protocol):
     def done(self) -> bool:
         """Whether there is a result or an exception."""
 
-    def result(self) -> dict[str, object]:
+    def result(self) -> Record:
         """The record; raises what the row raised."""
 
     def cancel(self) -> object:
@@ -38,7 +38,7 @@ class Future(Protocol):
 class Executor(Protocol):
     """Anything that computes a function elsewhere."""
 
-    def submit(self, function: Callable[[Row], dict[str, object]], row: Row) -> Future:
+    def submit(self, function: Callable[[Row], Record], row: Row, /) -> Future:
         """Promise function(row)."""
 
 
@@ -83,29 +83,31 @@ def run_sweep(
     return lines
 
 
-def _finished(folder: Path, rows: Sequence[Row]) -> dict[str, dict[str, object]]:
+def _finished(folder: Path, rows: Sequence[Row]) -> dict[str, Record]:
     """Key → record of the rows that are done; what a killed run left half-written is removed."""
     clear_partials(folder)
     files = {row.key: folder / f"{row.key}.json" for row in rows}
     return {key: _read(file) for key, file in files.items() if file.is_file()}
 
 
-def _read(file: Path) -> dict[str, object]:
+def _read(file: Path) -> Record:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        record: Record = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{file}: not a row of a sweep ({error}); remove it to compute it again") from error
+    return record
 
 
 def _compute_missing(
     rows: Sequence[Row],
-    records: dict[str, dict[str, object]],
+    records: dict[str, Record],
     folder: Path,
     executor: Executor,
     on_progress: Callable[[Progress], None],
 ) -> list[tuple[Row, Exception]]:
     """Add the missing records to `records` and their files to `folder`; returns the rows that failed and why."""
-    pace, failures = Pace(), []
+    pace = Pace()
+    failures: list[tuple[Row, Exception]] = []
     unique = {row.key: row for row in rows}
     missing = {key: row for key, row in unique.items() if key not in records}
     for key, record in records.items():
@@ -127,7 +129,7 @@ def _compute_missing(
     return failures
 
 
-def _as_done(submitted: Sequence[tuple[Future, Row]]) -> Iterator[tuple[Future, Row]]:
+def _as_done(submitted: Sequence[tuple[Future, Row]]) -> Generator[tuple[Future, Row]]:
     """Futures with their rows as they finish, by looking: all that every kind of future has in common is `done`."""
     pending = submitted
     try:

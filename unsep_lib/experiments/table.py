@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
-from unsep_lib.experiments.rows import Row
+from unsep_lib.experiments.rows import Record, Row
 from unsep_lib.files import write_text
-
-PLANNED = ("task", "mixture", "condition", "priors", "solver", "steps", "seed")
-WORK = ("seconds", "evaluations", "gradients", "threads")
 
 
 @dataclass(frozen=True)
@@ -47,12 +45,28 @@ class Line:
     key: str
 
 
-def lines_of(row: Row, record: Mapping[str, object]) -> list[Line]:
+def lines_of(row: Row, record: Record) -> list[Line]:
     """The lines of a planned row, its names from the plan and its results from the record."""
     versions = " ".join(f"{name}={number}" for name, number in record["versions"].items())
-    planned = {name: getattr(row, name) for name in PLANNED}
-    work = {name: record[name] for name in WORK}
-    return [Line(**planned, **source, **work, versions=versions, key=row.key) for source in record["sources"]]
+    return [
+        Line(
+            task=row.task,
+            mixture=row.mixture,
+            condition=row.condition,
+            priors=row.priors,
+            solver=row.solver,
+            steps=row.steps,
+            seed=row.seed,
+            **source,
+            seconds=record["seconds"],
+            evaluations=record["evaluations"],
+            gradients=record["gradients"],
+            threads=record["threads"],
+            versions=versions,
+            key=row.key,
+        )
+        for source in record["sources"]
+    ]
 
 
 def write_table(path: Path, lines: Iterable[Line]) -> None:
@@ -77,11 +91,21 @@ def read_table(path: Path | str) -> list[Line]:
         reader = csv.DictReader(stream)
         if reader.fieldnames != (expected := [field.name for field in fields(Line)]):
             raise ValueError(f"{path}: expected the columns {', '.join(expected)}, got {reader.fieldnames}")
-        return [Line(**{field.name: READ[field.type](row[field.name]) for field in fields(Line)}) for row in reader]
+        return [Line(**_typed(row)) for row in reader]
+
+
+def _typed(row: dict[str, str]) -> dict[str, Any]:
+    return {field.name: READ[str(field.type)](row[field.name]) for field in fields(Line)}
 
 
 def _optional(text: str) -> float | None:
     return float(text) if text else None
 
 
-READ = {"str": str, "int": int, "float": float, "float | None": _optional, "bool": lambda text: text == "True"}
+READ: dict[str, Callable[[str], object]] = {
+    "str": str,
+    "int": int,
+    "float": float,
+    "float | None": _optional,
+    "bool": lambda text: text == "True",
+}

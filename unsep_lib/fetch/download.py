@@ -116,7 +116,7 @@ class ResumingDownloader:
 
 
 def _reason(error: requests.RequestException) -> str:
-    if isinstance(error, requests.HTTPError):
+    if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"the server answered {error.response.status_code} {error.response.reason}"
     if isinstance(error, requests.Timeout):
         return "the server did not answer in time"

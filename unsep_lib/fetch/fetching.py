@@ -13,6 +13,7 @@ from unsep_lib.fetch.download import DownloadError, ResumingDownloader
 from unsep_lib.fetch.unpack import unpack
 from unsep_lib.files import alone, write_json
 
+OnBytes = Callable[[str, int, int | None], None]  # (archive, bytes arrived, all or None)
 ARCHIVES = "archives"  # folder of the archives inside the user's folder of corpora
 
 
@@ -22,7 +23,7 @@ def fetch(
     records: Path | str,
     *,
     trust: bool = False,
-    on_bytes: Callable[[str, int, int | None], None] | None = None,
+    on_bytes: OnBytes | None = None,
 ) -> Iterator[str]:
     """Bring a corpus into `root`, one archive after the other; yields a sentence about each.
 
@@ -46,7 +47,7 @@ def fetch(
                 raise ValueError(f"cannot write {archive.file_name} below {root}: {reason}") from error
 
 
-def _fetch_archive(archive: Archive, root: Path, records: Path, trust: bool, on_bytes) -> str:
+def _fetch_archive(archive: Archive, root: Path, records: Path, trust: bool, on_bytes: OnBytes | None) -> str:
     folder, name = root / archive.folder, archive.file_name
     done = root / ARCHIVES / f"{name}.unpacked.json"
     if done.is_file() and (folder / archive.holds).is_dir():
@@ -65,7 +66,7 @@ def _fetch_archive(archive: Archive, root: Path, records: Path, trust: bool, on_
     return f"{name}: {said}; unpacked in {folder}"
 
 
-def _download(archive: Archive, folder: Path, known: str | None, origin: str, on_bytes) -> Path:
+def _download(archive: Archive, folder: Path, known: str | None, origin: str, on_bytes: OnBytes | None) -> Path:
     name = archive.file_name
 
     def show(arrived: int, total: int | None) -> None:

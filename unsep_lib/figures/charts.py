@@ -10,10 +10,12 @@ import torch
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
+from unsep_lib.figures.seen import Deviating, Trained
+
 MARKS = "osD^v"  # told apart where colours are not
 
 
-def training_curve(curves: Mapping[str, Sequence[Mapping[str, object]]]) -> Figure:
+def training_curve(curves: Mapping[str, Sequence[Trained]]) -> Figure:
     """Training loss (thin) and validation loss (points) over minutes, one colour a prior's curve from its card."""
     figure = Figure(figsize=(6.5, 2.8), layout="constrained")
     axes = figure.subplots()
@@ -91,7 +93,7 @@ def posterior_figure(powers: Sequence[torch.Tensor], covariance: torch.Tensor) -
     return figure
 
 
-def deviations_figure(rows: Sequence) -> Figure:
+def deviations_figure(rows: Sequence[Deviating]) -> Figure:
     """Bias against spread of `ground_truth.Deviation` rows: a line a solver, its most steps as a large mark."""
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.subplots()

@@ -9,10 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from unsep_lib.audio import SAMPLE_RATE
+from unsep_lib.figures.seen import Seen
 from unsep_lib.figures.sound import decibels, draw_spectrogram
 
 
-def emerging(snapshots: Sequence, names: Sequence[str], columns: int = 5) -> Figure:
+def emerging(snapshots: Sequence[Seen], names: Sequence[str], columns: int = 5) -> Figure:
     """Noisy states and clean estimates of one separation at a few steps: a row each of both for every source."""
     chosen = [snapshots[index] for index in numpy.linspace(0, len(snapshots) - 1, columns).round().astype(int)]
     figure = Figure(figsize=(2.2 * columns + 0.8, 3.4 * len(names)), layout="constrained")
@@ -30,9 +31,10 @@ def emerging(snapshots: Sequence, names: Sequence[str], columns: int = 5) -> Fig
     return figure
 
 
-def trajectory(snapshots: Sequence) -> Figure:
+def trajectory(snapshots: Sequence[Seen]) -> Figure:
     """Residual level, noise level and guidance norms over the steps of one separation (first mixture of a batch)."""
-    guided = snapshots[0].guidance is not None
+    guidance = snapshots[0].guidance
+    guided = guidance is not None
     figure = Figure(figsize=(9 if guided else 6.5, 2.6), layout="constrained")
     panels = figure.subplots(1, 3 if guided else 2)
     steps = [snapshot.step for snapshot in snapshots]
@@ -41,16 +43,20 @@ def trajectory(snapshots: Sequence) -> Figure:
     panels[0].set(title="residual", xlabel="step", ylabel="level (dBFS)")
     panels[1].semilogy(steps, [snapshot.sigma for snapshot in snapshots])
     panels[1].set(title="noise level", xlabel="step", ylabel="σ")
-    if guided:
-        for source in range(snapshots[0].guidance.shape[1]):
-            norms = [snapshot.guidance[0, source].item() for snapshot in snapshots]
+    if guidance is not None:
+        for source in range(guidance.shape[1]):
+            norms = _guidance_norms(snapshots, source)
             panels[2].semilogy(steps, norms, label=f"source {source + 1}")
         panels[2].set(title="guidance ‖g‖", xlabel="step")
         panels[2].legend()
     return figure
 
 
-def moment(snapshots: Sequence, names: Sequence[str], index: int) -> Figure:
+def _guidance_norms(snapshots: Sequence[Seen], source: int) -> list[float]:
+    return [snapshot.guidance[0, source].item() for snapshot in snapshots if snapshot.guidance is not None]
+
+
+def moment(snapshots: Sequence[Seen], names: Sequence[str], index: int) -> Figure:
     """One step of a separation: state and clean estimate of every source, the residual, and norms over all steps."""
     snapshot, top = snapshots[index], max(decibels(source).max() for source in snapshots[-1].clean[0])
     figure = Figure(figsize=(3.0 * (len(names) + 1), 4.4), layout="constrained")
@@ -66,7 +72,7 @@ def moment(snapshots: Sequence, names: Sequence[str], index: int) -> Figure:
     return figure
 
 
-def _norms(axes: Axes, snapshots: Sequence, names: Sequence[str]) -> None:
+def _norms(axes: Axes, snapshots: Sequence[Seen], names: Sequence[str]) -> None:
     """Norms over the steps: of the residual, of each estimate, and of each gradient where there is one."""
     steps = [snapshot.step for snapshot in snapshots]
     axes.plot(steps, [snapshot.residual[0].norm().item() for snapshot in snapshots], color="black", label="residual")
@@ -74,13 +80,13 @@ def _norms(axes: Axes, snapshots: Sequence, names: Sequence[str]) -> None:
         colour = f"C{source}"
         axes.plot(steps, [s.clean[0, source].norm().item() for s in snapshots], color=colour, label=name)
         if snapshots[0].guidance is not None:
-            norms = [snapshot.guidance[0, source].item() for snapshot in snapshots]
+            norms = _guidance_norms(snapshots, source)
             axes.plot(steps, norms, ":", color=colour, label=f"{name}, gradient")
     axes.set(xlabel="step", ylabel="norm", yscale="log")
     axes.legend(fontsize="x-small")
 
 
-def compared_runs(runs: Mapping[str, Sequence], names: Sequence[str], chosen: str) -> Figure:
+def compared_runs(runs: Mapping[str, Sequence[Seen]], names: Sequence[str], chosen: str) -> Figure:
     """Last estimates and residual of the chosen run's snapshots; the residual's norm over the steps of every run."""
     last = runs[chosen][-1]
     top, seconds = max(decibels(source).max() for source in last.clean[0]), last.clean.shape[-1] / SAMPLE_RATE

@@ -17,19 +17,22 @@ CENTRES, WIDTH = numpy.array([[-0.9, 0.5], [0.9, -0.3]]), 0.45  # of the two kin
 def _weights(points: numpy.ndarray) -> numpy.ndarray:
     """Density of each centre at points [..., 2]: [..., centre]."""
     distances = ((points[..., None, :] - CENTRES) ** 2).sum(axis=-1)
-    return numpy.exp(-distances / (2 * WIDTH**2)) / (2 * math.pi * WIDTH**2) / len(CENTRES)
+    weights: numpy.ndarray = numpy.exp(-distances / (2 * WIDTH**2)) / (2 * math.pi * WIDTH**2) / len(CENTRES)
+    return weights
 
 
 def density(points: numpy.ndarray) -> numpy.ndarray:
     """Density p at points [..., 2]: an equal mixture of two round Gaussians."""
-    return _weights(points).sum(axis=-1)
+    total: numpy.ndarray = _weights(points).sum(axis=-1)
+    return total
 
 
 def score(points: numpy.ndarray) -> numpy.ndarray:
     """∇ log p at points [..., 2]."""
     weights = _weights(points)
     pulls = (CENTRES - points[..., None, :]) / WIDTH**2
-    return (weights[..., None] * pulls).sum(axis=-2) / weights.sum(axis=-1, keepdims=True)
+    slope: numpy.ndarray = (weights[..., None] * pulls).sum(axis=-2) / weights.sum(axis=-1, keepdims=True)
+    return slope
 
 
 def landscape(*, arrows: bool) -> Figure:
@@ -57,7 +60,8 @@ def towards_the_sum(start: Sequence[float], total: float, share: float, steps: i
     for _ in range(steps):
         points.append(points[-1] + share * (total - points[-1].sum()) / 2)
     for before, after in pairwise(points):
-        axes.annotate("", after, before, arrowprops={"arrowstyle": "->", "color": "C1", "lw": 2})
+        ends = (after[0], after[1]), (before[0], before[1])
+        axes.annotate("", *ends, arrowprops={"arrowstyle": "->", "color": "C1", "lw": 2})
     axes.plot(*numpy.transpose(points), "o", color="C0", label="estimates")
     axes.set(xlabel="source 1", ylabel="source 2", xlim=(-EXTENT, EXTENT), ylim=(-EXTENT, EXTENT))
     axes.legend(loc="lower left")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy
@@ -81,11 +81,17 @@ def deal(
 class _Deck:
     """Deals one clip from each of several groups, going round all groups and all clips before repeating."""
 
-    def __init__(self, groups, clips, key, generator):
+    def __init__(
+        self,
+        groups: dict[str, list[Clip]],
+        clips: Sequence[Clip],
+        key: Callable[[Clip], str],
+        generator: numpy.random.Generator,
+    ):
         for clip in clips:
             groups[key(clip)].append(clip)
         self.full, self.generator = groups, generator
-        self.left = {name: [] for name in groups}
+        self.left: dict[str, list[Clip]] = {name: [] for name in groups}
         self.queue: list[str] = []
 
     def deal(self, count: int) -> list[Clip]:

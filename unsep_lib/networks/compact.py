@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from unsep_lib.networks.layers import AxialAttention, MatrixConv2d, NoiseEmbedding, ResidualBlock
+from unsep_lib.networks.layers import AxialAttention, Level, MatrixConv2d, NoiseEmbedding, ResidualBlock
 
 PATCH = 2  # bins × frames folded into channels: three times the steps of full resolution
 MAGNITUDE_FLOOR = 1e-5  # keeps the gradient of √|X| finite at X = 0
@@ -48,16 +48,15 @@ class CompactNetwork(nn.Module):
         self.norm = nn.GroupNorm(1, widths[0])
         self.output = MatrixConv2d(widths[0], OUTPUT_CHANNELS * PATCH**2, 3, zero=True)
 
-    def _level(self, level: int) -> nn.ModuleDict:
+    def _level(self, level: int) -> Level:
         width, config = self.config.widths[level], self.config
-        blocks = nn.ModuleList(ResidualBlock(width, config.embedding) for _ in range(config.blocks[level]))
-        attention = AxialAttention(width, config.heads) if level else nn.Identity()
-        return nn.ModuleDict({"blocks": blocks, "attention": attention})
+        blocks = [ResidualBlock(width, config.embedding) for _ in range(config.blocks[level])]
+        return Level(blocks, AxialAttention(width, config.heads) if level else nn.Identity())
 
     @property
     def frame_multiple(self) -> int:
         """The number of frames is padded to a multiple of this."""
-        return PATCH * 2 ** len(self.down)
+        return PATCH * (1 << len(self.down))
 
     def body_matrices(self) -> list[nn.Parameter]:
         """The convolution matrices between stem and output, the ones Muon trains."""
@@ -79,18 +78,12 @@ class CompactNetwork(nn.Module):
     def _unet(self, x: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
         skips = []
         for level, part in enumerate(self.encoder):
-            x = self._run_level(part, x, embedding)
+            x = part(x, embedding)
             if level < len(self.down):
                 skips.append(x)
                 x = self.down[level](x)
         for level in reversed(range(len(self.down))):
             x = functional.pixel_shuffle(self.up[level](x), 2)
             x = self.merge[level](torch.cat([x, skips[level]], dim=1))
-            x = self._run_level(self.decoder[level], x, embedding)
+            x = self.decoder[level](x, embedding)
         return x
-
-    @staticmethod
-    def _run_level(part: nn.ModuleDict, x: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
-        for block in part["blocks"]:
-            x = block(x, embedding)
-        return part["attention"](x)

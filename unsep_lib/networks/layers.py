@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import nn
@@ -34,6 +35,8 @@ class NoiseEmbedding(nn.Module):
     Random Fourier features of ln(σ)/4 (arXiv 2206.00364), plus one learned row a label and one for "no label".
     """
 
+    frequencies: torch.Tensor
+
     def __init__(self, width: int, labels: int, features: int = 16):
         super().__init__()
         self.register_buffer("frequencies", 2 * math.pi * torch.randn(features))
@@ -63,7 +66,8 @@ class ResidualBlock(nn.Module):
         scale, shift = self.modulation(embedding)[:, :, None, None].chunk(2, dim=1)
         hidden = self.conv_in(functional.silu(self.norm_in(x)))
         hidden = functional.silu(self.norm_out(hidden) * (1 + scale) + shift)
-        return x + self.conv_out(hidden)
+        change: torch.Tensor = self.conv_out(hidden)
+        return x + change
 
 
 class AxialAttention(nn.Module):
@@ -98,3 +102,18 @@ class AxialAttention(nn.Module):
         lines, positions = qkv.shape[5 - axis], qkv.shape[axis]
         mixed = mixed.transpose(1, 2).reshape(batch, lines, positions, channels // 3)
         return mixed.movedim(-1, 1).movedim(2, 5 - axis)
+
+
+class Level(nn.Module):
+    """One resolution of the U-Net: residual blocks, then attention."""
+
+    def __init__(self, blocks: Iterable[ResidualBlock], attention: nn.Module):
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+        self.attention = attention
+
+    def forward(self, x: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
+        for block in self.blocks:
+            x = block(x, embedding)
+        attended: torch.Tensor = self.attention(x)
+        return attended

@@ -80,7 +80,9 @@ class TfAttentionNetwork(nn.Module):
         return tf_config.waveform(parts, samples.shape[-1])
 
     def _conditioning(self, level: int, time: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        return getattr(self, f"t_embedder_{level}")(time) + getattr(self, f"y_embedder_{level}")(label)
+        timed: torch.Tensor = getattr(self, f"t_embedder_{level}")(time)
+        labelled: torch.Tensor = getattr(self, f"y_embedder_{level}")(label)
+        return timed + labelled
 
     def _run(self, level: nn.ModuleList, x: torch.Tensor, conditioning: torch.Tensor) -> torch.Tensor:
         for block in level:

@@ -34,7 +34,7 @@ class TfConfig:
     heads: int = 4
     labels: int = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         pairs = 2 * self.heads
         if self.width < 1 or self.width % pairs:
             raise ValueError(f"expected a width that is a multiple of {pairs} for {self.heads} heads, got {self.width}")

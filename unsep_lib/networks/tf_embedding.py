@@ -29,7 +29,8 @@ class TimeEmbedding(nn.Module):
         self.mlp = nn.Sequential(*layers)
 
     def forward(self, time: torch.Tensor) -> torch.Tensor:
-        return self.mlp(time_features(time, self.mlp[0].weight.dtype))
+        embedded: torch.Tensor = self.mlp(time_features(time, next(self.mlp.parameters()).dtype))
+        return embedded
 
 
 class LabelEmbedding(nn.Module):
@@ -40,17 +41,22 @@ class LabelEmbedding(nn.Module):
         self.embedding_table = nn.Embedding(labels + 1, embedding)
 
     def forward(self, label: torch.Tensor) -> torch.Tensor:
-        return self.embedding_table(label)
+        row: torch.Tensor = self.embedding_table(label)
+        return row
 
 
 class Modulation(nn.Sequential):
     """Vectors [batch, part, channel] from the conditioning [batch, embedding]: Linear(SiLU(c)); zero at first."""
 
     def __init__(self, embedding: int, width: int, parts: int):
-        super().__init__(nn.SiLU(), nn.Linear(embedding, parts * width))
-        nn.init.zeros_(self[1].weight)
-        nn.init.zeros_(self[1].bias)
+        linear = nn.Linear(embedding, parts * width)
+        super().__init__(nn.SiLU(), linear)
+        nn.init.zeros_(linear.weight)
+        nn.init.zeros_(linear.bias)
         self.parts = parts
 
     def forward(self, conditioning: torch.Tensor) -> torch.Tensor:
-        return super().forward(conditioning).unflatten(1, (self.parts, -1))
+        for layer in self:
+            conditioning = layer(conditioning)
+        vectors: torch.Tensor = conditioning.unflatten(1, (self.parts, -1))
+        return vectors

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from unsep_lib.networks import tf_config
 from unsep_lib.networks.tf_config import FOLD, FULL_BAND_CHANNELS, FULL_BAND_WIDTH, NORM_EPS, TfConfig
 from unsep_lib.networks.tf_embedding import Modulation
-from unsep_lib.networks.tf_slabs import FREQUENCY, TIME, Slabs
+from unsep_lib.networks.tf_slabs import FREQUENCY, TIME, Context, Slabs
 
 CACHED_TABLES = 32  # rotary tables kept: six a length of audio
 
@@ -32,7 +32,7 @@ def product(x: torch.Tensor, layer: nn.Linear | nn.Conv2d) -> torch.Tensor:
 
 class _Gated(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: torch.Tensor) -> torch.Tensor:
+    def forward(ctx: Context, x: torch.Tensor) -> torch.Tensor:
         value, gate = x.chunk(2, dim=-1)
         activated = functional.silu(gate)
         ctx.save_for_backward(x, activated)
@@ -40,7 +40,7 @@ class _Gated(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: torch.Tensor) -> torch.Tensor:
+    def backward(ctx: Context, gradient: torch.Tensor) -> torch.Tensor:
         x, activated = ctx.saved_tensors
         value, gate = x.chunk(2, dim=-1)
         result = torch.empty_like(x)
@@ -52,7 +52,8 @@ class _Gated(torch.autograd.Function):
 
 def gated(x: torch.Tensor) -> torch.Tensor:
     """Value · SiLU(gate), the two halves of the last axis."""
-    return _Gated.apply(x)
+    activated: torch.Tensor = _Gated.apply(x)
+    return activated
 
 
 @lru_cache(maxsize=CACHED_TABLES)
@@ -67,7 +68,7 @@ class _Rotated(torch.autograd.Function):
     """qkv [line, position, 3·channel] → query and key turned by `table`, value: each [line, head, position, width]."""
 
     @staticmethod
-    def forward(ctx, qkv: torch.Tensor, table: torch.Tensor, heads: int) -> tuple[torch.Tensor, ...]:
+    def forward(ctx: Context, qkv: torch.Tensor, table: torch.Tensor, heads: int) -> tuple[torch.Tensor, ...]:
         ctx.save_for_backward(table)
         query, key, value = qkv.chunk(3, dim=-1)
         turned = (_real(_pairs(part.to(table.real.dtype)) * table) for part in (query, key))
@@ -75,7 +76,7 @@ class _Rotated(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+    def backward(ctx: Context, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         (table,) = ctx.saved_tensors
         turned_back = table.conj().resolve_conj()
         query, key, value = (part.transpose(1, 2).flatten(2) for part in gradients)
@@ -88,7 +89,7 @@ class _Rotated(torch.autograd.Function):
 
 
 def _heads_first(x: torch.Tensor, heads: int, dtype: torch.dtype) -> torch.Tensor:
-    parted = x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    parted: torch.Tensor = x.unflatten(-1, (heads, -1)).transpose(1, 2)
     return parted.to(dtype, memory_format=torch.contiguous_format) if dtype == torch.bfloat16 else parted
 
 
@@ -107,7 +108,8 @@ def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch
     """
     if query.dtype != torch.bfloat16 or query.device.type != "cpu" or not torch.is_grad_enabled():
         return functional.scaled_dot_product_attention(query, key, value)
-    return (query * query.shape[-1] ** -0.5 @ key.mT).softmax(dim=-1) @ value
+    scale: float = query.shape[-1] ** -0.5
+    return (query * scale @ key.mT).softmax(dim=-1) @ value
 
 
 class Attention(nn.Module):
@@ -185,7 +187,8 @@ class FullBandAttention(nn.Module):
         frames = gated(product(folded, self.sup_conv)).transpose(2, 3).flatten(2)
         frames = gate * self.attn(channel_norm(frames) * (1 + scale) + shift)
         maps = channel_norm(frames).unflatten(2, (FULL_BAND_CHANNELS, -1)).permute(0, 2, 3, 1)
-        return self.recov_conv(maps).unflatten(1, (-1, FOLD)).permute(0, 3, 2, 4, 1).flatten(1, 2)
+        unfolded: torch.Tensor = self.recov_conv(maps).unflatten(1, (-1, FOLD))
+        return unfolded.permute(0, 3, 2, 4, 1).flatten(1, 2)
 
     def feed_forward(self, x: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
         """The MLP on any positions, modulated by vectors [3, channel]."""
@@ -211,7 +214,8 @@ class Block(nn.Module):
 
 def convolve(x: torch.Tensor, layer: nn.Conv2d) -> torch.Tensor:
     """A convolution over [batch, frequency, time, channel]."""
-    return layer(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).contiguous()
+    convolved: torch.Tensor = layer(x.permute(0, 3, 1, 2))
+    return convolved.permute(0, 2, 3, 1).contiguous()
 
 
 def reduce(up: torch.Tensor, skip: torch.Tensor, layer: nn.Conv2d) -> torch.Tensor:

@@ -39,7 +39,8 @@ def rotate(x: torch.Tensor) -> torch.Tensor:
 
 def vectors(modulation: Modulation, conditioning: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """The modulation's vectors, each as [batch, channel, 1, 1]."""
-    return modulation(conditioning)[..., None, None].unbind(1)
+    parts: torch.Tensor = modulation(conditioning)
+    return parts[..., None, None].unbind(1)
 
 
 class Attention(nn.Module):
@@ -57,7 +58,8 @@ class Attention(nn.Module):
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
         scores = rotate(query) @ rotate(key).transpose(-1, -2) / (width // self.heads) ** 0.5
         mixed = torch.softmax(scores, dim=-1) @ value
-        return self.to_out(mixed.transpose(1, 2).reshape(batch, positions, width))
+        joined: torch.Tensor = self.to_out(mixed.transpose(1, 2).reshape(batch, positions, width))
+        return joined
 
 
 class GatedMlp(nn.Module):
@@ -69,7 +71,8 @@ class GatedMlp(nn.Module):
         self.fc2 = nn.Conv2d(2 * width, width, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.fc2(gated(self.fc1(x)))
+        mapped: torch.Tensor = self.fc2(gated(self.fc1(x)))
+        return mapped
 
 
 class AxisAttention(nn.Module):
@@ -88,12 +91,13 @@ class AxisAttention(nn.Module):
         hidden = gated(self.sup_conv(channel_norm(x)))
         hidden = channel_norm(hidden) * (1 + scale) + shift
         x = x + gate * self.attend(hidden)
-        return x + mlp_gate * self.mlp(channel_norm(x) * (1 + mlp_scale) + mlp_shift)
+        fed: torch.Tensor = self.mlp(channel_norm(x) * (1 + mlp_scale) + mlp_shift)
+        return x + mlp_gate * fed
 
     def attend(self, x: torch.Tensor) -> torch.Tensor:
         """Every line along `axis` is one sequence."""
         lines = x.movedim(1, -1).movedim(self.axis - 1, -2)
-        mixed = self.attn(lines.reshape(-1, *lines.shape[-2:])).reshape(lines.shape)
+        mixed: torch.Tensor = self.attn(lines.reshape(-1, *lines.shape[-2:])).reshape(lines.shape)
         return mixed.movedim(-2, self.axis - 1).movedim(-1, 1)
 
 
@@ -117,17 +121,20 @@ class FullBandAttention(nn.Module):
         frames = gate * self.attn(channel_norm(frames, axis=2) * (1 + scale) + shift)
         hidden = channel_norm(frames, axis=2).movedim(2, 1).unflatten(1, hidden.shape[1:3])
         x = x + unfold(self.recov_conv(hidden))
-        return x + mlp_gate * self.mlp(channel_norm(x) * (1 + mlp_scale) + mlp_shift)
+        fed: torch.Tensor = self.mlp(channel_norm(x) * (1 + mlp_scale) + mlp_shift)
+        return x + mlp_gate * fed
 
 
 def fold(x: torch.Tensor) -> torch.Tensor:
     """Four adjacent bins into channels: [batch, c, 4·j + r, time] → [batch, 4·c + r, j, time]."""
-    return x.unflatten(2, (-1, FOLD)).movedim(3, 2).flatten(1, 2)
+    parted: torch.Tensor = x.unflatten(2, (-1, FOLD))
+    return parted.movedim(3, 2).flatten(1, 2)
 
 
 def unfold(x: torch.Tensor) -> torch.Tensor:
     """Inverse of `fold`."""
-    return x.unflatten(1, (-1, FOLD)).movedim(2, 3).flatten(2, 3)
+    parted: torch.Tensor = x.unflatten(1, (-1, FOLD))
+    return parted.movedim(2, 3).flatten(2, 3)
 
 
 class Block(nn.Module):
@@ -169,7 +176,8 @@ class FinalLayer(nn.Module):
 
     def forward(self, x: torch.Tensor, conditioning: torch.Tensor) -> torch.Tensor:
         shift, scale = vectors(self.adaLN_modulation, conditioning)
-        return self.out_proj(channel_norm(x) * (1 + scale) + shift)
+        projected: torch.Tensor = self.out_proj(channel_norm(x) * (1 + scale) + shift)
+        return projected
 
 
 def blocks(config: TfConfig, width: int, count: int, full_band: bool = False) -> nn.ModuleList:
@@ -205,7 +213,9 @@ class TfReferenceNetwork(nn.Module):
 
     def conditioning(self, level: int, time: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         """Vector [batch, embedding] of one level (1 … 5, in the order they are passed through)."""
-        return getattr(self, f"t_embedder_{level}")(time) + getattr(self, f"y_embedder_{level}")(label)
+        timed: torch.Tensor = getattr(self, f"t_embedder_{level}")(time)
+        labelled: torch.Tensor = getattr(self, f"y_embedder_{level}")(label)
+        return timed + labelled
 
     def forward(self, samples: torch.Tensor, time: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         """ε for `samples` [batch, time], integer `time` [batch] (0 … 999) and `label` [batch].

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch.autograd.function import once_differentiable
@@ -13,6 +14,15 @@ CPU_VALUES = 1 << 19  # values of a slab, 2 MB in float32: the fastest power of 
 ACCELERATOR_VALUES = 1 << 24  # there, few launches matter more
 
 LineFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+class Context(Protocol):
+    """What an autograd function keeps between its passes."""
+
+    saved_tensors: tuple[torch.Tensor, ...]
+
+    def save_for_backward(self, *tensors: torch.Tensor) -> None:
+        """Keep tensors for the backward pass."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +42,10 @@ class Slabs:
         gradient, so do weights, and everything is kept.
         """
         frozen = not vectors.requires_grad
-        return _Recomputed.apply(maps, vectors, self) if recompute and frozen else self._plain(maps, vectors)
+        if not (recompute and frozen):
+            return self._plain(maps, vectors)
+        mapped: torch.Tensor = _Recomputed.apply(maps, vectors, self)
+        return mapped
 
     def views(self, maps: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
         """Each slab of a map as (index in the batch, view [line, position, channel])."""
@@ -50,9 +63,13 @@ class Slabs:
         return lines if self.axis == TIME else lines.transpose(1, 2).contiguous()
 
 
+class _SlabsContext(Context, Protocol):
+    slabs: Slabs
+
+
 class _Recomputed(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, maps: torch.Tensor, vectors: torch.Tensor, slabs: Slabs) -> torch.Tensor:
+    def forward(ctx: _SlabsContext, maps: torch.Tensor, vectors: torch.Tensor, slabs: Slabs) -> torch.Tensor:
         ctx.save_for_backward(maps, vectors)
         ctx.slabs = slabs
         result = torch.empty_like(maps)
@@ -62,7 +79,7 @@ class _Recomputed(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+    def backward(ctx: _SlabsContext, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         maps, vectors = ctx.saved_tensors
         slabs = ctx.slabs
         result = torch.empty_like(maps)

@@ -8,6 +8,7 @@ import sys
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 DEFAULT_PROFILE = "tutorial"
 PROFILE_VARIABLE = "UNSEP_PROFILE"
@@ -68,8 +69,8 @@ def load_profile(name: str = "") -> Profile:
     return Profile(name=path.stem, **_checked(path, table))
 
 
-def _checked(path: Path, table: dict[str, object]) -> dict[str, object]:
-    expected = {field.name: TYPES[field.type] for field in fields(Profile) if field.name != "name"}
+def _checked(path: Path, table: dict[str, Any]) -> dict[str, Any]:
+    expected = {field.name: TYPES[str(field.type)] for field in fields(Profile) if field.name != "name"}
     for key in table:
         if key not in expected:
             raise ValueError(f"{path}: unknown key {key!r}: known are {', '.join(expected)}")
@@ -81,7 +82,7 @@ def _checked(path: Path, table: dict[str, object]) -> dict[str, object]:
             value = float(value)
         if type(value) is not kind:
             raise ValueError(f"{path}: expected {kind.__name__} for {key!r}, got {value!r}")
-        if not isinstance(value, str) and not 0 < value < math.inf:
+        if isinstance(value, int | float) and not 0 < value < math.inf:
             raise ValueError(f"{path}: expected {key!r} above 0 and finite, got {value}")
         table[key] = value
     return table

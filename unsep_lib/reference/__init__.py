@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NotRequired, TypedDict
 
 from unsep_lib.files import write_json
 
@@ -14,6 +15,27 @@ from unsep_lib.files import write_json
 TOLERANCE_DB = 0.1
 TOLERANCE_RELATIVE = 0.02  # of numbers without unit
 
+
+class Result(TypedDict):
+    """A number that a notebook saved, with its interval where it has one."""
+
+    name: str
+    value: float
+    unit: str
+    low: float | None
+    high: float | None
+    command: str
+    tolerance: NotRequired[float]
+
+
+class Kept(TypedDict):
+    """A number of the reference run, and how far another run's may lie from it."""
+
+    notebook: str
+    name: str
+    unit: str
+    value: float
+    tolerance: float
 
 
 @dataclass(frozen=True)
@@ -50,13 +72,13 @@ def reference_path(profile: str) -> Path:
     return Path(__file__).parent / f"{profile}.json"
 
 
-def results_of(out: Path, notebooks: Sequence[str]) -> dict[str, list[dict[str, object]]]:
+def results_of(out: Path, notebooks: Sequence[str]) -> dict[str, list[Result]]:
     """Notebook → the rows of its results.json below `out`, empty where there is none."""
     files = {name: out / "artefacts" / name / "results.json" for name in notebooks}
     return {name: json.loads(f.read_text(encoding="utf-8")) if f.is_file() else [] for name, f in files.items()}
 
 
-def tolerance(row: dict[str, object]) -> float:
+def tolerance(row: Result) -> float:
     """The tolerance of a result: its own, else TOLERANCE_DB, or TOLERANCE_RELATIVE of a number without unit."""
     if "tolerance" in row:
         return float(row["tolerance"])
@@ -65,7 +87,7 @@ def tolerance(row: dict[str, object]) -> float:
 
 def write_reference(out: Path, notebooks: Sequence[str], target: Path) -> Path:
     """Make the results below `out` the reference; returns `target`."""
-    rows = [
+    rows: list[Kept] = [
         {"notebook": notebook, "name": row["name"], "unit": row["unit"], "value": row["value"],
          "tolerance": tolerance(row)}
         for notebook, results in results_of(out, notebooks).items()
@@ -83,13 +105,13 @@ def compare(out: Path, notebooks: Sequence[str], reference: Path) -> list[Compar
     """
     if not reference.is_file():
         raise ValueError(f"{reference}: no reference run")
-    expected = {(row["notebook"], row["name"]): row for row in json.loads(reference.read_text(encoding="utf-8"))}
+    kept: list[Kept] = json.loads(reference.read_text(encoding="utf-8"))
+    expected = {(row["notebook"], row["name"]): row for row in kept}
     found = []
     for notebook, results in results_of(out, notebooks).items():
         for row in results:
-            known = expected.pop((notebook, row["name"]), {"value": None, "tolerance": 0.0})
-            found.append(
-                Comparison(notebook, row["name"], row["unit"], row["value"], known["value"], known["tolerance"])
-            )
+            known = expected.pop((notebook, row["name"]), None)
+            value, allowed = (known["value"], known["tolerance"]) if known else (None, 0.0)
+            found.append(Comparison(notebook, row["name"], row["unit"], row["value"], value, allowed))
     left = expected.values()
     return found + [Comparison(r["notebook"], r["name"], r["unit"], None, r["value"], r["tolerance"]) for r in left]

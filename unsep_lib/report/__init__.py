@@ -16,7 +16,7 @@ from unsep_lib.audio import read_audio
 from unsep_lib.files import write_text
 from unsep_lib.pages import STYLE, table
 from unsep_lib.players import player_html
-from unsep_lib.reference import Comparison, compare, results_of
+from unsep_lib.reference import Comparison, Result, compare, results_of
 from unsep_lib.versions import versions
 
 HEADER = ["result", "value", "95 % interval", "reference", "difference", "command"]
@@ -73,13 +73,13 @@ def _results(out: Path, titles: dict[str, str], compared: Sequence[Comparison]) 
     return "".join(parts) + (f"<ul>{missing}</ul>" if missing else "")
 
 
-def _row(row: dict[str, object], compared: Comparison | None) -> list[str]:
+def _row(row: Result, compared: Comparison | None) -> list[str]:
     interval = "" if row["low"] is None else f"{row['low']:.2f} … {row['high']:.2f}"
     value, command = f"{row['value']:.2f} {row['unit']}", f"<code>{html.escape(row['command'])}</code>"
     reference = difference = ""
     if compared is not None and compared.reference is not None:
         reference = f"{compared.reference:.2f} ± {compared.tolerance:.2f}"
-        difference = f"{compared.value - compared.reference:+.2f}"
+        difference = f"{row['value'] - compared.reference:+.2f}"
         if not compared.within:
             difference = f"<strong>{difference}, outside</strong>"
     elif compared is not None:
@@ -94,9 +94,9 @@ def _artefacts(out: Path, name: str, title: str) -> str:
         audio = read_audio(file)
         parts.append(player_html(audio.samples, audio.sample_rate, f"{title}: {file.stem.replace('_', ' ')}"))
     for file in sorted(folder.glob("*.svg")):
-        alt = TITLE.search(file.read_text(encoding="utf-8"))[1]  # escaped already
         caption = html.escape(f"{title}: {file.stem.replace('_', ' ')}")
-        alt = alt.replace('"', "&quot;")
+        described = TITLE.search(file.read_text(encoding="utf-8"))
+        alt = described[1].replace('"', "&quot;") if described else caption  # escaped already
         source = file.relative_to(out).as_posix()
         parts.append(f'<figure><img alt="{alt}" src="{source}"><figcaption>{caption}</figcaption></figure>')
     return f"<section><h3>{html.escape(title)}</h3>{''.join(parts)}</section>" if parts else ""

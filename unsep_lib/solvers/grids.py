@@ -46,7 +46,9 @@ def check_levels(priors: Sequence[Prior], levels: Sequence[float]) -> None:
     for prior in priors:
         for sigma in levels[:-1]:
             check_sigma(prior, sigma)
-            nearest = sigma if prior.grid is None else prior.grid[(prior.grid - sigma).abs().argmin()].item()
+            if prior.grid is None:
+                continue
+            nearest = prior.grid[(prior.grid - sigma).abs().argmin()].item()
             if abs(nearest - sigma) > LEVEL_TOLERANCE * nearest:
                 raise ValueError(
                     f"expected one of the {len(prior.grid)} noise levels the prior was trained on, "

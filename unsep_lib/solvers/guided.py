@@ -18,7 +18,9 @@ from unsep_lib.solvers.projections import START_SIGMA
 from unsep_lib.step_rules import (
     Estimate,
     Guided,
+    GuidedEstimate,
     Hybrid,
+    Made,
     Projection,
     StepRule,
     cqt_diff_guidance,
@@ -37,7 +39,7 @@ def on_paper_grid(
     seeds: Seeds,
     on_step: OnStep = None,
     *,
-    rule: StepRule,
+    rule: StepRule[Made],
     start: Start = noise_augmented_mixture,
 ) -> torch.Tensor:
     """A variance-preserving rule on the paper's noise levels, from the paper's start (arXiv 2512.07226).
@@ -72,7 +74,7 @@ class GuidedTail(Projection):
         self, state: torch.Tensor, estimate: Estimate, sigma: float, sigma_next: float, noise: Noise
     ) -> torch.Tensor:
         """The step of the rule that made the estimate."""
-        if sigma > self.below:
+        if not isinstance(estimate, GuidedEstimate):
             return super().advance(state, estimate, sigma, sigma_next, noise)
         preserving = math.sqrt(signal_power(sigma)) * state
         moved = self.guided.advance(preserving, estimate, sigma, sigma_next, noise)

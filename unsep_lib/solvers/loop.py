@@ -10,7 +10,7 @@ import torch
 
 from unsep_lib.initialise import Noise, SeededNoise
 from unsep_lib.priors import Prior
-from unsep_lib.step_rules import Estimate, StepRule
+from unsep_lib.step_rules import Estimate, Made, StepRule
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def reverse(
     priors: Sequence[Prior],
     grid: Sequence[float],
     start: Start,
-    rule: StepRule,
+    rule: StepRule[Made],
     noise: Noise,
     on_step: OnStep = None,
 ) -> torch.Tensor:

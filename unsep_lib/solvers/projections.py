@@ -13,7 +13,7 @@ from unsep_lib.priors import Prior
 from unsep_lib.solvers.grids import grid_for
 from unsep_lib.solvers.loop import OnStep, Seeds, Start, reverse, seeded_noise
 from unsep_lib.solvers.several import mean_of
-from unsep_lib.step_rules import LevelProjection, Projection, StepRule
+from unsep_lib.step_rules import LevelProjection, Made, Projection, StepRule
 
 START_SIGMA, END_SIGMA = 0.7, 0.005  # log-σ grid of the projection; 1.5 scores 1.8 dB less
 
@@ -25,7 +25,7 @@ def on_log_grid(
     seeds: Seeds,
     on_step: OnStep = None,
     *,
-    rule: StepRule,
+    rule: StepRule[Made],
     start: Start = from_noisy_mixture,
     start_sigma: float = START_SIGMA,
 ) -> torch.Tensor:

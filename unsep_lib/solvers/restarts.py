@@ -42,16 +42,17 @@ def in_rounds(
     `run` do.
     """
     rounds = max(1, min(ROUNDS, steps // ROUND_LEVELS))
-    mean, done = None, 0
+    means: list[torch.Tensor] = []
+    done = 0
     for number, sigma in enumerate(spaced(*sigmas, rounds)):
         remaining = rounds - number
         samples, levels = early if remaining > 1 else count, (steps - done) // remaining
         seen, numbered = _counted(on_step, done, steps), [(*seed, number) for seed in seeds]
-        start = from_noisy_mixture if mean is None else around(mean.repeat_interleave(samples, dim=0))
+        start = around(means[-1].repeat_interleave(samples, dim=0)) if means else from_noisy_mixture
         sampled = partial(run, start=start, start_sigma=sigma)
-        mean = mean_of(sampled, mixture, priors, levels, numbered, seen, count=samples)
+        means.append(mean_of(sampled, mixture, priors, levels, numbered, seen, count=samples))
         done += levels
-    return mean
+    return means[-1]
 
 
 def spaced(first: float, last: float, rounds: int) -> list[float]:

@@ -30,7 +30,8 @@ def several(
     """
     repeated = mixture.repeat_interleave(count, dim=0)
     samples = [(*seed, sample) for seed in seeds for sample in range(count)]
-    return run(repeated, priors, steps, samples, on_step).unflatten(0, (len(mixture), count))
+    found: torch.Tensor = run(repeated, priors, steps, samples, on_step).unflatten(0, (len(mixture), count))
+    return found
 
 
 def mean_of(

@@ -38,7 +38,7 @@ class TrainingConfig:
         if (self.minutes is None) == (self.steps is None):
             raise ValueError(f"expected either minutes or steps, got minutes={self.minutes}, steps={self.steps}")
         budget = self.minutes if self.steps is None else self.steps
-        if not 0 < budget < math.inf:
+        if budget is None or not 0 < budget < math.inf:
             raise ValueError(f"expected a training budget above 0, got {budget}")
         if not 0 <= self.seed < 1 << 63:
             raise ValueError(f"expected a seed from 0 to 2^63 - 1, got {self.seed}")
@@ -47,8 +47,9 @@ class TrainingConfig:
 
     def progress(self, step: int, seconds: float) -> float:
         """Share of the budget that is spent, 0 … 1."""
-        spent = step / self.steps if self.steps is not None else seconds / (60 * self.minutes)
-        return min(spent, 1.0)
+        if self.steps is not None:
+            return min(step / self.steps, 1.0)
+        return min(seconds / (60 * self.minutes), 1.0) if self.minutes is not None else 1.0
 
     def rate(self, step: int, progress: float) -> float:
         """Learning rate relative to its maximum: linear warm-up, constant, linear decay."""

@@ -23,6 +23,7 @@ FILTER_LOW = 60.0  # Hz, the lowest control frequency
 SILENT_DBFS = -65.0  # a crop below this level is drawn again
 DRAWS = 50  # attempts to draw a usable crop before giving up
 T = TypeVar("T")
+Crops = tuple[torch.Tensor, torch.Tensor]  # samples [crop, time] and label indices [crop]
 
 
 class ClipCache:
@@ -72,17 +73,18 @@ class CropStream:
             raise ValueError("expected clips to train on, got none (is the split of all of them `test`?)")
         self.labels, self.seconds, self.levels = tuple(labels), seconds, levels
         self.generator, self.augment = generator, augment
-        self.cache, self.skipped = ClipCache(), {}
+        self.cache = ClipCache()
+        self.skipped: dict[str, str] = {}
         groups: dict[str, dict[str, list[Clip]]] = defaultdict(lambda: defaultdict(list))
         for clip in clips:
             groups[clip.label][clip.corpus].append(clip)
         self._groups = [[groups[label][corpus] for corpus in sorted(groups[label])] for label in sorted(groups)]
 
-    def batch(self, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def batch(self, size: int) -> Crops:
         """Samples [size, time] and label indices [size] (the last index: no label)."""
         return self.drawn_with([self.generator] * size)
 
-    def drawn_with(self, generators: Sequence[numpy.random.Generator]) -> tuple[torch.Tensor, torch.Tensor]:
+    def drawn_with(self, generators: Sequence[numpy.random.Generator]) -> Crops:
         """One crop a generator: samples [generator, time] and label indices [generator]."""
         crops, labels = zip(*(self._draw(generator) for generator in generators), strict=True)
         return torch.stack(crops), torch.tensor(labels)
@@ -123,7 +125,7 @@ class CropStream:
 
 
 def _choose(items: Sequence[T], generator: numpy.random.Generator) -> T:
-    return items[generator.integers(len(items))]
+    return items[int(generator.integers(len(items)))]
 
 
 def _filtered(crop: torch.Tensor, generator: numpy.random.Generator) -> torch.Tensor:
@@ -132,4 +134,5 @@ def _filtered(crop: torch.Tensor, generator: numpy.random.Generator) -> torch.Te
     frequencies = numpy.fft.rfftfreq(len(crop), 1 / SAMPLE_RATE)
     curve = numpy.interp(numpy.log(frequencies + 1.0), numpy.log(points), gains)
     response = torch.from_numpy(10 ** (curve / 20)).to(crop.dtype)
-    return torch.fft.irfft(torch.fft.rfft(crop) * response, n=len(crop))
+    filtered: torch.Tensor = torch.fft.irfft(torch.fft.rfft(crop) * response, n=len(crop))
+    return filtered

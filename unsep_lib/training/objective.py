@@ -39,7 +39,8 @@ def denoising_loss(
     """
     denoised = prior(clean + sigma[:, None] * noise, sigma, label)
     weight = (sigma**2 + DATA_SCALE**2) / (sigma * DATA_SCALE) ** 2
-    return weight * (denoised - clean).square().mean(dim=1)
+    error: torch.Tensor = (denoised - clean).square().mean(dim=1)
+    return weight * error
 
 
 @torch.no_grad()
@@ -59,5 +60,5 @@ def validation_loss(prior: EdmPrior, clean: torch.Tensor, label: torch.Tensor, b
     for rows in torch.arange(count).split(batch):
         parts = (part[rows].to(device) for part in (clean, label, sigma, noise))
         losses.append(denoising_loss(prior, *parts).cpu())
-    losses, band = torch.cat(losses), (quantile * YARDSTICK_BANDS).long()
-    return [losses[band == index].mean().item() for index in range(YARDSTICK_BANDS)]
+    every, band = torch.cat(losses), (quantile * YARDSTICK_BANDS).long()
+    return [every[band == index].mean().item() for index in range(YARDSTICK_BANDS)]

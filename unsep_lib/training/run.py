@@ -16,10 +16,10 @@ from unsep_lib.clips import Clip, labels_of
 from unsep_lib.files import alone
 from unsep_lib.priors import EdmPrior
 from unsep_lib.training.config import TrainingConfig
-from unsep_lib.training.crops import CropStream
+from unsep_lib.training.crops import Crops, CropStream
 from unsep_lib.training.objective import denoising_loss, draw_sigma, validation_loss
 from unsep_lib.training.processes import Processes, joined
-from unsep_lib.training.state import TrainingState, new_prior
+from unsep_lib.training.state import Beginning, TrainingState, new_prior
 
 CHECKPOINT_SECONDS = 120.0  # a kill loses at most this much training
 VALIDATION_SECONDS = 300.0
@@ -128,7 +128,7 @@ def _stream(
     return CropStream(chosen, labels, config.crop_seconds, levels, generator, config.augment and split == "train")
 
 
-def _validation_crops(clips: Sequence[Clip], labels: Sequence[str], config: TrainingConfig):
+def _validation_crops(clips: Sequence[Clip], labels: Sequence[str], config: TrainingConfig) -> Crops | None:
     if not any(clip.split == "test" for clip in clips):
         return None
     generator = numpy.random.default_rng(VALIDATION_SEED)
@@ -144,7 +144,7 @@ def _step(
     with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
         loss = denoising_loss(state.prior, *batch).mean()
     loss.backward()
-    processes.average(parameter.grad for parameter in state.prior.parameters())
+    processes.average(one.grad for one in state.prior.parameters() if one.grad is not None)
     torch.nn.utils.clip_grad_norm_(state.prior.parameters(), config.gradient_clip)
     for optimiser in state.optimisers:
         optimiser.step()
@@ -179,7 +179,7 @@ def _log(state: TrainingState, loss: float) -> None:
     row = state.log[-1]
     count = row["count"] + 1
     mean = row["loss"] + (loss - row["loss"]) / count
-    row.update(step=state.step, seconds=state.seconds, loss=mean, count=count)
+    row.update({"step": state.step, "seconds": state.seconds, "loss": mean, "count": count})
 
 
 def _progress(state: TrainingState, loss: float, skipped: int) -> Progress:
@@ -188,7 +188,7 @@ def _progress(state: TrainingState, loss: float, skipped: int) -> Progress:
     return Progress(state.step, state.seconds, config.progress(state.step, state.seconds), loss, audio, skipped)
 
 
-def _save(state: TrainingState, folder: Path, name: str, card: dict[str, object], validation) -> None:
+def _save(state: TrainingState, folder: Path, name: str, card: Beginning, validation: Crops | None) -> None:
     if validation is not None and state.log:
         due = state.seconds - max((row["seconds"] for row in state.log if "bands" in row), default=0.0)
         if due > VALIDATION_SECONDS or state.config.progress(state.step, state.seconds) >= 1.0:
@@ -197,10 +197,10 @@ def _save(state: TrainingState, folder: Path, name: str, card: dict[str, object]
     state.save(folder / STATE_FILE)
     hours = card["hours_before"] + state.seconds / 3600
     curve = [{key: value for key, value in row.items() if key != "count"} for row in state.log]
-    save_prior(folder / f"{name}.safetensors", state.ema, card | {"steps": state.step, "hours": hours, "curve": curve})
+    save_prior(folder / f"{name}.safetensors", state.ema, {**card, "steps": state.step, "hours": hours, "curve": curve})
 
 
-def _card(name: str, clips: Sequence[Clip], config: TrainingConfig, warm_start: str | None) -> dict[str, object]:
+def _card(name: str, clips: Sequence[Clip], config: TrainingConfig, warm_start: str | None) -> Beginning:
     corpora: dict[str, dict[str, float]] = {}
     for clip in clips:
         if clip.split == "train":

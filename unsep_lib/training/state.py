@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import NotRequired, TypedDict
 
 import numpy
 import torch
@@ -24,6 +25,26 @@ ADAM_BETAS = (0.9, 0.98)
 BUDGET_FIELDS = ("minutes", "steps")
 
 
+class Beginning(TypedDict):
+    """What a model card tells of a run from its beginning on."""
+
+    name: str
+    corpora: dict[str, dict[str, float]]
+    recipe: dict[str, object]
+    warm_start: str | None
+    hours_before: float
+
+
+class LogRow(TypedDict):
+    """Steps that are averaged over: the last one, its seconds, their mean loss, and the validation loss by band."""
+
+    step: int
+    seconds: float
+    loss: float
+    count: int
+    bands: NotRequired[list[float]]
+
+
 class TrainingState:
     """Model, EMA copy, optimisers, counters, log and random states of one run."""
 
@@ -33,7 +54,7 @@ class TrainingState:
         matrices = prior.network.body_matrices()
         taken = {id(matrix) for matrix in matrices}
         others = [parameter for parameter in prior.parameters() if id(parameter) not in taken]
-        self.optimisers = (
+        self.optimisers: tuple[torch.optim.Optimizer, ...] = (
             torch.optim.Muon(matrices, lr=config.muon_learning_rate, momentum=MUON_MOMENTUM, weight_decay=0.0),
             torch.optim.AdamW(others, lr=config.learning_rate, betas=ADAM_BETAS, weight_decay=0.0),
         )
@@ -41,7 +62,7 @@ class TrainingState:
         self.generator = numpy.random.default_rng(config.seed)
         self.noise = torch.Generator().manual_seed(config.seed)
         self.step, self.seconds = 0, 0.0
-        self.log: list[dict[str, float]] = []
+        self.log: list[LogRow] = []
 
     def save(self, path: Path) -> None:
         """Write the whole state atomically."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import ipywidgets
 import torch
 from IPython.display import HTML
+from traitlets import Bunch
 
 from unsep_lib.audio import rms_dbfs, scale_to_dbfs
 from unsep_lib.figures import described, spectrograms
@@ -68,5 +69,5 @@ class MixingDesk(Shown):
         """The levels that the sliders stand at, dBFS."""
         return {name: slider.value for name, slider in self.sliders.items()}
 
-    def _moved(self, change) -> None:
+    def _moved(self, change: Bunch) -> None:
         self.image.value = described_mixture(self.tracks, self.levels).data

@@ -5,21 +5,24 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import ipywidgets
 from IPython.display import HTML
 
 from unsep_lib.figures import compared_runs, described
+from unsep_lib.figures.seen import Seen
 from unsep_lib.players import players
 from unsep_lib.widgets.moving import Shown, Slider
 
 LOWEST, HIGHEST = -2, 1  # powers of ten of the factor that the live run can be given
 REDRAWS = 5  # pictures in the course of a live run
 
-Live = Callable[[float, Callable[[object], None]], object]
+Live = Callable[[float, Callable[[Seen], None]], object]
+Step = TypeVar("Step", bound=Seen)
 
 
-def one_of_batch(snapshots: Sequence, index: int) -> list:
+def one_of_batch(snapshots: Sequence[Step], index: int) -> list[Step]:
     """The snapshots of a batch's separation number `index`, as if it had been separated alone."""
     axes = ("state", "clean", "residual", "guidance")
     return [
@@ -39,7 +42,7 @@ class GuidanceDial(Shown):
         ValueError: no runs.
     """
 
-    def __init__(self, runs: Mapping[str, Sequence], names: Sequence[str], live: Live):
+    def __init__(self, runs: Mapping[str, Sequence[Seen]], names: Sequence[str], live: Live):
         self.runs, self.names, self.live = dict(runs), names, live
         labels = list(self.runs)
         self.still = self.picture(labels[-1]) if labels else HTML("")
@@ -56,9 +59,10 @@ class GuidanceDial(Shown):
 
     def run_live(self, factor: float) -> None:
         """Separate with `factor`, redrawing every few steps beside the finished runs; then hear its sources."""
-        label, seen = f"× {factor:.2g}, live", []
+        label = f"× {factor:.2g}, live"
+        seen: list[Seen] = []
 
-        def on_step(snapshot) -> None:
+        def on_step(snapshot: Seen) -> None:
             seen.append(snapshot)
             if snapshot.step % max(1, snapshot.steps // REDRAWS) == 0 or snapshot.step == snapshot.steps:
                 self.image.value = self._drawn(self.runs | {label: seen}, label).data
@@ -72,10 +76,10 @@ class GuidanceDial(Shown):
         finally:
             self.button.disabled = False
 
-    def _drawn(self, runs: Mapping[str, Sequence], label: str) -> HTML:
+    def _drawn(self, runs: Mapping[str, Sequence[Seen]], label: str) -> HTML:
         alt = f"Estimated sources and what they leave unexplained with guidance {label}, beside the other settings."
         return described(compared_runs(runs, self.names, label), alt)
 
-    def _heard(self, snapshots: Sequence, label: str) -> HTML:
+    def _heard(self, snapshots: Sequence[Seen], label: str) -> HTML:
         sources = zip(self.names, snapshots[-1].clean[0], strict=True)
         return players({f"guidance {label}: {name}": source for name, source in sources})

@@ -7,8 +7,10 @@ from collections.abc import Callable, Collection, Sequence
 import ipywidgets
 from IPython.display import HTML, display
 from matplotlib.figure import Figure
+from traitlets import Bunch
 
 from unsep_lib.figures import described
+from unsep_lib.figures.seen import Seen
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -19,14 +21,14 @@ class LivePicture:
     draw(snapshots) → Figure; alt: its text alternative. Shows itself at the first step.
     """
 
-    def __init__(self, draw: Callable[[Sequence], Figure], alt: str, every: int = 10):
+    def __init__(self, draw: Callable[[Sequence[Seen]], Figure], alt: str, every: int = 10):
         if every < 1:
             raise ValueError(f"expected to redraw every 1 or more steps, got {every}")
         self.draw, self.alt, self.every = draw, alt, every
-        self.snapshots: list = []
+        self.snapshots: list[Seen] = []
         self._handle = None
 
-    def __call__(self, snapshot) -> None:
+    def __call__(self, snapshot: Seen) -> None:
         self.snapshots.append(snapshot)
         if snapshot.step % self.every and snapshot.step not in (1, snapshot.steps):
             return
@@ -45,7 +47,8 @@ class Shown:
 
     def _repr_mimebundle_(self, include: Collection[str] = (), exclude: Collection[str] = ()) -> dict[str, object]:
         plain = f"{type(self).__name__}: needs a kernel to move"
-        return self.box._repr_mimebundle_() | {"text/html": self.still.data, "text/plain": plain}
+        moving: dict[str, object] = self.box._repr_mimebundle_()
+        return moving | {"text/html": self.still.data, "text/plain": plain}
 
 
 class Slider(Shown):
@@ -70,5 +73,5 @@ class Slider(Shown):
         self.slider.observe(self._moved, names="value")
         self.box = ipywidgets.VBox([self.slider, self.image])
 
-    def _moved(self, change) -> None:
+    def _moved(self, change: Bunch) -> None:
         self.image.value = self.picture(change["new"]).data

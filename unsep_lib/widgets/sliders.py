@@ -9,13 +9,14 @@ import torch
 from IPython.display import HTML
 
 from unsep_lib.figures import described, emerging, moment, spectrograms
+from unsep_lib.figures.seen import Seen
 from unsep_lib.players import players
 from unsep_lib.widgets.moving import Slider
 
 Denoise = Callable[[torch.Tensor, float], torch.Tensor]
 
 
-def scrubber(snapshots: Sequence, names: Sequence[str]) -> Slider:
+def scrubber(snapshots: Sequence[Seen], names: Sequence[str]) -> Slider:
     """A slider over the steps of one separation: states, estimates, residual and norms of the step it stands at.
 
     names: one a source, in the order of the snapshots' source axis.
