@@ -36,5 +36,5 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
 		{ echo "unsep needs Python 3.11, 3.12 or 3.13; say which with make PYTHON=python3.12" >&2; exit 1; }
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable .[data-prep,browser]
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable .[data-prep,browser,accelerate]
 	touch $(STAMP)

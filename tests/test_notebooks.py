@@ -142,7 +142,7 @@ def test_no_figure_is_shown_without_alt_text(cells):
 
 
 def test_a_widget_has_a_picture_or_player_where_no_kernel_answers(cells):
-    widget = re.compile(r"^(scrubber|noise_slider|MixingDesk|GuidanceDial)\(", flags=re.MULTILINE)
+    widget = re.compile(r"^(display\()?(scrubber|noise_slider|MixingDesk|GuidanceDial)\(", flags=re.MULTILINE)
     moving = [cell for cell in cells if cell.cell_type == "code" and widget.search(cell.source)]
     assert all("<img" in html_of([cell]) for cell in moving)
     assert not [output for cell in moving for output in cell.outputs if "widget-view" in str(output.data.keys())]
