@@ -45,6 +45,7 @@ def test_seeds_decide_everything(solver, priors, mixtures):
     [
         "projection",
         "dirac-restart",
+        "dirac-contrast",
         "projection-restart",
         "projection-mean",
         "projection-equal",

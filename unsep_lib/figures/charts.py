@@ -9,6 +9,7 @@ import numpy
 import torch
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter, ScalarFormatter
 
 from unsep_lib.figures.seen import Deviating, Trained
 
@@ -64,6 +65,7 @@ def cost(
     for name, (seconds, mean, low, high) in points.items():
         axes.errorbar(seconds, mean, [[mean - low], [high - mean]], fmt="o", capsize=3, label=name)
     axes.set(xscale="log", xlabel=xlabel, ylabel=ylabel)
+    axes.xaxis.set(major_formatter=ScalarFormatter(), minor_formatter=LogFormatter(labelOnlyBase=False))
     axes.legend()
     return figure
 

@@ -16,7 +16,7 @@ from unsep_lib.solvers.guided import cqt_diff, dps, dsg, guided_tail, hybrid, un
 from unsep_lib.solvers.loop import OnStep
 from unsep_lib.solvers.projections import diffpir, projection, projection_equal, projection_mean, projection_sigma
 from unsep_lib.solvers.pseudoinverse import pigdm
-from unsep_lib.solvers.restarts import dirac_restart, projection_restart
+from unsep_lib.solvers.restarts import dirac_contrast, dirac_restart, projection_restart
 from unsep_lib.solvers.several import Run
 
 
@@ -42,6 +42,7 @@ SOLVERS = {
             40,
             dirac_restart,
         ),
+        Solver("dirac-contrast", "dirac-restart that leans sources of one prior apart by label", 40, dirac_contrast),
         Solver(
             "projection-restart", "4 rounds of projection-mean, each from the last one's mean", 40, projection_restart
         ),
