@@ -143,3 +143,21 @@ def test_the_rate_warms_up_holds_and_decays():
     assert config.rate(0, 0.0) == pytest.approx(0.01)
     assert config.rate(300, 0.3) == 1.0
     assert config.rate(999, 1.0) == pytest.approx(0.02)
+
+
+def test_a_share_of_the_rate_moves_the_weights_by_as_much(clips, tmp_path):
+    train("tones", clips, tmp_path / "start", small())
+    begun = str(tmp_path / "start" / "tones.safetensors")
+    moved = []
+    for share in (1.0, 0.1):
+        config = small(steps=1, ema=0.0).at_rate(share)
+        train("tones", clips, tmp_path / str(share), config, warm_start=begun)
+        before, after = load_file(begun), tensors(tmp_path / str(share))
+        moved.append(sum((after[name] - before[name]).square().sum() for name in before).sqrt())
+    assert moved[1] / moved[0] == pytest.approx(0.1, rel=0.05)
+
+
+@pytest.mark.parametrize("share", [0.0, -1.0, float("nan"), float("inf")])
+def test_an_impossible_rate_is_refused(share):
+    with pytest.raises(ValueError, match=f"expected a learning rate above 0 times the recipe's, got {share}"):
+        small().at_rate(share)

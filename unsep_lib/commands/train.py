@@ -26,6 +26,12 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--from", dest="warm_start", metavar="PRIOR", help="start from this prior's weights")
     parser.add_argument("--out", type=Path, help="folder of the run (default: the user's data folder)")
     parser.add_argument("--batch", type=int, default=8, help="crops a step, of each process (default: 8)")
+    parser.add_argument(
+        "--rate",
+        type=float,
+        default=1.0,
+        help="learning rates relative to the recipe's (default: 1; less after --from: a quarter keeps what was learnt)",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
@@ -49,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     clips = [clip for manifest in arguments.data for clip in read_manifest(manifest)]
     config = TrainingConfig(
         minutes=arguments.minutes, steps=arguments.steps, batch=arguments.batch, seed=arguments.seed
-    )
+    ).at_rate(arguments.rate)
     own = arguments.out is None
     folder = home() / "runs" / arguments.name if own else arguments.out
     first = launched().first

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,13 @@ class TrainingConfig:
             raise ValueError(f"expected a seed from 0 to 2^63 - 1, got {self.seed}")
         if self.batch < 1:
             raise ValueError(f"expected a batch of at least 1 crop, got {self.batch}")
+
+    def at_rate(self, share: float) -> TrainingConfig:
+        """The same recipe with both learning rates times `share`; raises ValueError unless it is above 0 and finite."""
+        if not 0 < share < math.inf:
+            raise ValueError(f"expected a learning rate above 0 times the recipe's, got {share}")
+        rates = {name: share * getattr(self, name) for name in ("learning_rate", "muon_learning_rate")}
+        return replace(self, **rates)
 
     def progress(self, step: int, seconds: float) -> float:
         """Share of the budget that is spent, 0 … 1."""
