@@ -41,9 +41,8 @@ class EpsilonPrior(nn.Module):
         self.network = network
         self.labels = tuple(labels)
         self.unlabelled = self.label_index = unlabelled
-        self._levels = torch.tensor([paper_sigma(t) for t in reversed(range(PAPER_STEPS))], dtype=torch.float64)
-        self.grid: torch.Tensor | None = self._levels
-        self.sigma_min, self.sigma_max = self._levels[-1].item(), self._levels[0].item()
+        self.grid = torch.tensor([paper_sigma(t) for t in reversed(range(PAPER_STEPS))], dtype=torch.float64)
+        self.sigma_min, self.sigma_max = self.grid[-1].item(), self.grid[0].item()
 
     def labelled(self, label: str | None) -> EpsilonPrior:
         """The same prior (weights shared) for one class; None is "no class", or the only one there is.
@@ -64,8 +63,8 @@ class EpsilonPrior(nn.Module):
         Raises:
             ValueError: no trained level lies that close.
         """
-        index = int((self._levels - sigma).abs().argmin())
-        nearest = self._levels[index].item()
+        index = int((self.grid - sigma).abs().argmin())
+        nearest = self.grid[index].item()
         if not abs(sigma - nearest) <= LEVEL_TOLERANCE * nearest:
             raise ValueError(
                 f"expected one of the paper's {PAPER_STEPS} noise levels, from {self.sigma_min:.4g} to "

@@ -25,7 +25,10 @@ class Prior(Protocol):
 
     sigma_min: float
     sigma_max: float
-    grid: torch.Tensor | None
+
+    @property
+    def grid(self) -> torch.Tensor | None:
+        """The noise levels it was trained on, if few."""
 
     def denoise(self, noisy: torch.Tensor, sigma: float) -> torch.Tensor:
         """E[x_0 | x_0 + σ n = noisy] for `noisy` [batch, time]; raises ValueError for σ out of range."""

@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unsep_lib.commands.options import Subparsers, check_device
+
 if TYPE_CHECKING:
     from tqdm import tqdm
 
     from unsep_lib.training import Progress
-
-from unsep_lib.commands.options import Subparsers, check_device
 
 
 def add_parser(subparsers: Subparsers) -> None:

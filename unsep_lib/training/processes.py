@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import distributed
 
-LAUNCHED = (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))  # torchrun's variables, and a single process's
+LAUNCHED = {"rank": "RANK", "count": "WORLD_SIZE", "local_rank": "LOCAL_RANK"}  # the variables that torchrun sets
 PRECISIONS = {"no": False, "bf16": True}  # of `accelerate launch --mixed_precision`; fp16 would need loss scaling
 
 
@@ -45,7 +45,7 @@ class Processes:
 
 def launched() -> Processes:
     """The processes that a launcher started together (RANK, WORLD_SIZE, LOCAL_RANK); one if there is no launcher."""
-    return Processes(*(int(os.environ.get(name, default)) for name, default in LAUNCHED))
+    return Processes(**{field: int(os.environ[name]) for field, name in LAUNCHED.items() if name in os.environ})
 
 
 @contextmanager
