@@ -108,7 +108,7 @@ def test_the_list_names_priors_labels_and_solvers(home, capsys):
     priors, solvers = capsys.readouterr().out.split("solvers:\n")
     assert priors == "priors:\n  sound  (or sound:LABEL with Cello, Flute)\n  speech\n"
     listed = {line.split()[0]: line.split()[-2] for line in solvers.splitlines()}
-    guided = dict.fromkeys(("hybrid", "dsg", "dps", "cqt-diff", "undiff"), "200")
+    guided = dict.fromkeys(("hybrid", "hybrid-tuned", "dsg", "dps", "cqt-diff", "undiff"), "200")
     short = dict.fromkeys(("projection-mean", "best-of", "best-half-mean", "dirac-mean", "daps"), "20")
     single = (
         "dirac-restart",

@@ -12,7 +12,7 @@ mixtures = "some/where"
 mixtures_per_task = 2
 clips = "clips.jsonl"
 device = "cuda"
-solvers = [{ name = "hybrid", steps = [10, 20] }, { name = "mixture" }]
+solvers = [{ name = "hybrid", steps = [10, 20], tasks = ["2sounds"] }, { name = "mixture" }]
 priors = [{ name = "mine", files = { sound = "my.safetensors" } }]
 
 [[conditions]]
@@ -20,6 +20,8 @@ name = "all at once"
 labels = "wrong"
 swapped = true
 absent = "sound:Gong"
+unknown = true
+also = "2speakers_03"
 level_difference = -10
 seconds = 2
 """
@@ -33,9 +35,9 @@ def written(folder, text):
 
 
 def test_every_key_arrives_and_integers_may_stand_for_numbers(tmp_path):
-    condition = Condition("all at once", "wrong", True, "sound:Gong", -10.0, 2.0)
+    condition = Condition("all at once", "wrong", True, "sound:Gong", True, "2speakers_03", -10.0, 2.0)
     assert load_experiment(written(tmp_path, FULL)) == Experiment(
-        solvers=(SolverChoice("hybrid", (10, 20)), SolverChoice("mixture")),
+        solvers=(SolverChoice("hybrid", (10, 20), ("2sounds",)), SolverChoice("mixture")),
         seeds=(0, 3),
         tasks=("2sounds",),
         mixtures="some/where",
@@ -74,6 +76,10 @@ def test_what_is_left_out_is_everything_unchanged(tmp_path):
         (LEAST + "mixtures_per_task = -1", "expected 'mixtures_per_task' of 0 or above, got -1"),
         ('seeds = []\nsolvers = [{ name = "hybrid" }]', "at least one item in 'seeds'"),
         ('seeds = [-1]\nsolvers = [{ name = "hybrid" }]', "expected 'seeds' of 0 or above, got -1"),
+        (
+            'tasks = ["2sounds"]\nseeds = [0]\nsolvers = [{ name = "hybrid", tasks = ["3sounds"] }]',
+            "a solver's 'tasks' among the experiment's, got 3sounds",
+        ),
         ("seeds = [", "not a TOML file"),
     ],
 )

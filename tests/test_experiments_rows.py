@@ -1,19 +1,19 @@
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import fast_bss_eval
-import numpy
 import pytest
 import torch
-from experiment_cases import SAMPLES, noise, small, write_mixtures
+from experiment_cases import MIXTURES, SAMPLES, noise, small, write_mixtures
 
 from unsep_lib.audio import write_audio
 from unsep_lib.clips import Clip, write_manifest
 from unsep_lib.evaluation import score as evaluation_score
 from unsep_lib.experiments import Condition, PriorSet, SolverChoice, plan
 from unsep_lib.experiments.compute import compute, score
-from unsep_lib.experiments.remix import at_levels, cropped
 from unsep_lib.experiments.slots import Shelf, slots_of
+from unsep_lib.metrics import si_sdr
 from unsep_lib.mixtures import Mixture, read_mixture
 from unsep_lib.separate import load_priors, separate
 from unsep_lib.specification import parse_spec
@@ -41,14 +41,17 @@ def test_conditions_change_what_is_told(four_labels):
     assert told(specs, labels="null") == [("speech", 0), ("sound", 1), ("sound", 2)]
     assert told(specs, labels="wrong") == [("speech", 0), ("sound:Flute", 1), ("sound:Bark", 2)]
     assert told(specs, labels="wrong", seed=1) == [("speech", 0), ("sound:Bark", 1), ("sound:Flute", 2)]
+    assert told(specs, labels="first") == [("speech", 0), ("speech", 1), ("speech", 2)]
+    assert told(specs, unknown=True) == [("speech", 0), ("sound:Cello", 1)]
     assert told(specs, swapped=True) == [("sound:Gong", 2), ("sound:Cello", 1), ("speech", 0)]
     assert told(specs, absent="sound:Bark")[-1] == ("sound:Bark", None)
     assert told(("speech",), absent="speech:en") == [("speech", 0), ("speech:en", None)]
 
 
 def test_a_condition_that_changes_nothing_has_no_slots(four_labels):
-    for labels in ("wrong", "null"):
+    for labels in ("wrong", "null", "first"):
         assert told(("speech", "speech"), labels=labels) is None
+    assert told(("speech", "sound:Cello"), unknown=True) is None
     assert told(("speech", "speech"), swapped=True) is None
     assert told(("speech", "sound:Cello"), absent="sound:Cello") is None
 
@@ -56,34 +59,6 @@ def test_a_condition_that_changes_nothing_has_no_slots(four_labels):
 def test_without_a_wrong_label_left_there_is_none_to_tell(home):
     with pytest.raises(ValueError, match="a label to mistake sound:Cello for, got Cello, Flute"):
         told(("sound:Cello", "sound:Flute"), labels="wrong")
-
-
-def test_levels_differ_as_asked_and_the_mixture_is_the_sum():
-    sources = noise(3, SAMPLES) * torch.tensor([1.0, 0.3, 2.0])[:, None]
-    mixture = Mixture("m", sources.sum(dim=0), sources, tuple(map(parse_spec, ("a", "b", "c"))))
-    for difference in (-10.0, 0.0, 10.0):
-        changed = at_levels(mixture, difference)
-        levels = 20 * numpy.log10(changed.sources.numpy().std(axis=1))
-        numpy.testing.assert_allclose(levels[0] - levels[1:], difference, atol=0.01)
-        torch.testing.assert_close(changed.mixture, changed.sources.sum(dim=0))
-        assert torch.equal(changed.sources[0], sources[0])
-    assert at_levels(mixture, None) is mixture
-
-
-def test_a_piece_is_where_every_source_sounds():
-    sources = torch.zeros(2, RATE)
-    sources[0, :8000], sources[1, 6000:] = noise(8000), noise(10_000, seed=1)
-    mixture = Mixture("m", sources.sum(dim=0), sources, (parse_spec("a"), parse_spec("b")))
-    piece = cropped(mixture, 0.25)
-    assert piece.sources.shape == (2, 4000)
-    energy = sources.square()
-    shares = [(energy[:, s : s + 4000].sum(dim=1) / energy.sum(dim=1)).min() for s in range(0, 12_001, 800)]
-    start = 800 * int(torch.stack(shares).argmax())
-    assert torch.equal(piece.sources, sources[:, start : start + 4000])
-    assert torch.equal(piece.mixture, piece.sources.sum(dim=0))
-    assert cropped(mixture, 0) is mixture
-    with pytest.raises(ValueError, match="a mixture of at least 2 s, got 1 s"):
-        cropped(mixture, 2)
 
 
 def test_scores_are_those_of_fast_bss_eval():
@@ -149,11 +124,40 @@ def test_swapped_estimates_come_back_to_their_references_and_absent_ones_are_las
     assert [source["si_sdr"] for source in sources] == pytest.approx([*(row.si_sdr for row in expected), None])
 
 
+def test_a_solver_runs_on_its_own_tasks_alone(home, tmp_path):
+    choices = (SolverChoice("projection", (1,), ("2speakers",)), SolverChoice("mixture"))
+    rows = plan(small(tmp_path, solvers=choices, seeds=(0,)))
+    assert [(row.solver, row.task) for row in rows] == [
+        ("mixture", "1speech-1sound"), ("projection", "2speakers"), ("mixture", "2speakers"),
+    ]  # fmt: skip
+
+
+def test_another_mixture_is_added_unless_a_source_would_be_there_twice(home, tmp_path):
+    folder = write_mixtures(tmp_path / "mixtures", MIXTURES | {"more_00": ("sound:Flute",)})
+    conditions = (Condition("plain"), Condition("more", also="more_00"))
+    rows = plan(small(tmp_path, mixtures=folder, conditions=conditions, tasks=("1speech-1sound", "more"), seeds=(0,)))
+    solved = [row for row in rows if row.solver == "projection"]
+    assert [(row.mixture, row.condition) for row in solved] == [
+        ("1speech-1sound_00", "plain"), ("1speech-1sound_00", "more"), ("more_00", "plain"),
+    ]  # fmt: skip
+    plain, more, _ = solved
+    assert plain.key != more.key
+    sources = compute(more)["sources"]
+    assert [source["label"] for source in sources] == ["speech", "sound:Cello", "sound:Flute"]
+    own, other = (read_mixture(Path(folder) / name) for name in ("1speech-1sound_00", "more_00"))
+    separation = separate(
+        own.mixture + other.mixture, RATE, load_priors(more.specs), solver="projection", steps=1, seed=0
+    )
+    expected = si_sdr(separation.sources[2, 0], other.sources[0]).item()
+    assert sources[2]["si_sdr"] == pytest.approx(expected)
+
+
 def test_names_and_places_do_not_change_a_key_and_everything_else_does(home, tmp_path):
     row = plan(small(tmp_path))[0]
     for name in ("mixture", "task", "condition", "priors", "folder", "clips"):
         assert replace(row, **{name: "other"}).key == row.key
     changes = {"digest": "x", "seconds": 1.0, "level_difference": 0.0, "slots": row.slots[::-1], "clips_sha256": "x"}
+    changes |= {"also_digest": "x"}
     changes |= {"solver": "hybrid", "steps": 2, "seed": 5, "prior_files": row.prior_files[:1], "device": "cuda"}
     keys = {replace(row, **{name: value}).key for name, value in changes.items()}
     assert len(keys - {row.key}) == len(changes)

@@ -107,7 +107,6 @@ def test_truth_figures_show_priors_posteriors_and_every_solver():
     assert figure.axes[0].lines[0].get_ydata().tolist() == [1.0, 0.1]
 
 
-
 def test_the_landscapes_arrows_are_the_slope_of_its_log_density():
     points, step = numpy.array([[0.1, 0.2], [-1.5, 0.3], [1.9, -1.9]]), 1e-5
     for axis in range(2):

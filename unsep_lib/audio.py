@@ -15,6 +15,7 @@ import torchaudio.functional
 
 from unsep_lib.files import write_bytes
 
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".aif", ".aiff", ".opus"})
 SAMPLE_RATE = 16_000  # Hz; the rate of every prior here (arXiv 2512.07226)
 SILENCE_DBFS = -120.0  # what the level of digital silence is reported as
 LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000  # Hz; a file that says more or less has a damaged header
@@ -106,7 +107,11 @@ def resample(samples: torch.Tensor, rate_from: int, rate_to: int) -> torch.Tenso
 
 def rms_dbfs(samples: torch.Tensor) -> float:
     """Level `10·log₁₀(mean(x²))` in dB relative to full scale; −120 dB for silence."""
-    power = samples.double().square().mean().item()
+    return dbfs(samples.double().square().mean().item())
+
+
+def dbfs(power: float) -> float:
+    """`10·log₁₀(power)` of a mean square, −120 dB for silence."""
     return max(10.0 * math.log10(power), SILENCE_DBFS) if power > 0 else SILENCE_DBFS
 
 

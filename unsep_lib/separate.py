@@ -12,7 +12,7 @@ import torch
 from unsep_lib.audio import HIGHEST_RATE, LOWEST_RATE, SAMPLE_RATE, SILENCE_DBFS, resample, rms_dbfs
 from unsep_lib.checkpoints import load_prior
 from unsep_lib.priors import Prior
-from unsep_lib.solvers import DEFAULT_SOLVER, SOLVERS, Snapshot, solve
+from unsep_lib.solvers import DEFAULT_SOLVER, Snapshot, Solver, solve, solver_named
 from unsep_lib.specification import SourceSpec
 from unsep_lib.windows import in_windows
 
@@ -56,9 +56,7 @@ def load_priors(
     Raises:
         ValueError: an unknown prior or label, or no specification at all.
     """
-    if not specs:
-        raise ValueError("expected at least one source, such as `speech` or `sound:Cello`")
-    _check_count(specs)
+    check_count(specs)
     loaded = {}
     for spec in specs:
         if spec.prior not in loaded:
@@ -71,7 +69,7 @@ def separate(
     sample_rate: int,
     priors: Sequence[Prior],
     *,
-    solver: str = DEFAULT_SOLVER,
+    solver: str | Solver = DEFAULT_SOLVER,
     steps: int | None = None,
     seed: int = 0,
     on_step: Callable[[Snapshot], None] | None = None,
@@ -81,39 +79,66 @@ def separate(
 
     Works at 16 kHz inside: what lies above 8 kHz stays in the residual. Channels share noise and slots; long
     signals run in overlapping windows of 8 s. Silence comes back as silence. Priors of the same object class and
-    label are interchangeable: such sources are kept in one slot from window to window.
+    label are interchangeable: such sources are kept in one slot from window to window. solver: a name, or one of your
+    own.
 
     Raises:
         ValueError: no samples, NaN or infinity, no priors, or an unknown solver.
     """
     began = time.monotonic()
-    samples = _checked(samples, sample_rate, priors, solver)
-    count = _step_count(solver, steps)
+    chosen = solver_named(solver)
+    samples = _checked(samples, sample_rate, priors)
+    count = step_count(chosen, steps)
     working = resample(samples, sample_rate, SAMPLE_RATE)
-    level = rms_dbfs(working)
+    window = window_separator(priors, chosen, count, seed, rms_dbfs(working), on_step)
+    sources = in_windows(working, window, slots_of(priors), on_window)
+    sources = resample(sources, SAMPLE_RATE, sample_rate)[..., : samples.shape[-1]]
+    residual = samples - sources.sum(dim=0)
+    return Separation(sources, residual, sample_rate, chosen.name, count, seed, time.monotonic() - began)
+
+
+def window_separator(
+    priors: Sequence[Prior],
+    solver: Solver,
+    steps: int,
+    seed: int,
+    level: float,
+    on_step: Callable[[Snapshot], None] | None = None,
+) -> Callable[[torch.Tensor, int], torch.Tensor]:
+    """A function (piece [channel, time] at 16 kHz, its window's number) → sources [source, channel, time].
+
+    level: the whole recording's in dBFS, which decides what gain the networks see it with.
+    """
     gain: float = 10.0 ** ((WORKING_LEVEL - level) / 20.0)
 
     def window(piece: torch.Tensor, index: int) -> torch.Tensor:
         if rms_dbfs(piece) <= SILENCE_DBFS:
             return piece.new_zeros(len(priors), *piece.shape)
         seeds = [seed + index * SLOT_SEED_STRIDE] * len(piece)
-        sources = solve(piece * gain, priors, solver=solver, steps=count, seeds=seeds, on_step=on_step)
+        sources = solve(piece * gain, priors, solver=solver, steps=steps, seeds=seeds, on_step=on_step)
         return sources.transpose(0, 1) / gain
 
-    sources = in_windows(working, window, [_slot(prior) for prior in priors], on_window)
-    sources = resample(sources, SAMPLE_RATE, sample_rate)[..., : samples.shape[-1]]
-    residual = samples - sources.sum(dim=0)
-    return Separation(sources, residual, sample_rate, solver, count, seed, time.monotonic() - began)
+    return window
 
 
-def _step_count(solver: str, steps: int | None) -> int:
-    count = SOLVERS[solver].default_steps if steps is None else steps
+def slots_of(priors: Sequence[Prior]) -> list[object]:
+    """What each source is: equal for those of one network and label, which can be confused."""
+    return [(id(getattr(prior, "network", prior)), getattr(prior, "label_index", None)) for prior in priors]
+
+
+def step_count(solver: Solver, steps: int | None) -> int:
+    """`steps`, or the solver's own number.
+
+    Raises:
+        ValueError: too many.
+    """
+    count = solver.default_steps if steps is None else steps
     if count > MOST_STEPS:
         raise ValueError(f"expected at most {MOST_STEPS} steps, got {count}")
     return count
 
 
-def _checked(samples: torch.Tensor, sample_rate: int, priors: Sequence[Prior], solver: str) -> torch.Tensor:
+def _checked(samples: torch.Tensor, sample_rate: int, priors: Sequence[Prior]) -> torch.Tensor:
     if not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
         raise ValueError(f"expected a sample rate from {LOWEST_RATE} to {HIGHEST_RATE} Hz, got {sample_rate}")
     if samples.ndim not in (1, 2) or samples.numel() == 0:
@@ -122,19 +147,13 @@ def _checked(samples: torch.Tensor, sample_rate: int, priors: Sequence[Prior], s
         raise ValueError(f"expected real floating-point samples from -1 to 1, got {samples.dtype}")
     if not torch.isfinite(samples).all():
         raise ValueError("the samples contain NaN or infinity")
-    if not priors:
-        raise ValueError("expected at least one source, got none")
-    _check_count(priors)
-    if solver not in SOLVERS:
-        raise ValueError(f"unknown solver {solver!r}: known are {', '.join(SOLVERS)}")
+    check_count(priors)
     return (samples[None] if samples.ndim == 1 else samples).float()
 
 
-def _check_count(sources: Sequence[object]) -> None:
+def check_count(sources: Sequence[object]) -> None:
+    """Raise ValueError unless there is at least one source and not too many."""
+    if not sources:
+        raise ValueError("expected at least one source, such as `speech` or `sound:Cello`, got none")
     if len(sources) > MOST_SOURCES:
         raise ValueError(f"expected at most {MOST_SOURCES} sources, got {len(sources)}")
-
-
-def _slot(prior: Prior) -> object:
-    network = getattr(prior, "network", prior)
-    return id(network), getattr(prior, "label_index", None)

@@ -183,16 +183,27 @@ def cqt_diff_guidance(gradient: torch.Tensor, sigma: float, sigma_next: float) -
     return gradient * scale / (norm * math.sqrt(1 - signal_power(sigma)) + CQT_FLOOR)
 
 
-def hybrid_step_size(sigma: float, sigma_next: float) -> float:
-    """`m_t = log(exp(κ·0.09√β̃_t) + exp(κ·0.002))/κ`: a smooth maximum (arXiv 2512.07226)."""
-    sphere = SPHERE_SCALE * math.sqrt(posterior_variance(sigma, sigma_next))
-    high, low = max(sphere, HYBRID_FLOOR), min(sphere, HYBRID_FLOOR)
+def hybrid_step_size(
+    sigma: float, sigma_next: float, sphere_scale: float = SPHERE_SCALE, floor: float = HYBRID_FLOOR
+) -> float:
+    """`m_t = log(exp(κ·0.09√β̃_t) + exp(κ·0.002))/κ`: a smooth maximum (arXiv 2512.07226).
+
+    sphere_scale: in place of 0.09; floor: in place of 0.002.
+    """
+    sphere = sphere_scale * math.sqrt(posterior_variance(sigma, sigma_next))
+    high, low = max(sphere, floor), min(sphere, floor)
     return high + math.log1p(math.exp(HYBRID_SHARPNESS * (low - high))) / HYBRID_SHARPNESS
 
 
-def hybrid_guidance(gradient: torch.Tensor, sigma: float, sigma_next: float) -> torch.Tensor:
+def hybrid_guidance(
+    gradient: torch.Tensor,
+    sigma: float,
+    sigma_next: float,
+    sphere_scale: float = SPHERE_SCALE,
+    floor: float = HYBRID_FLOOR,
+) -> torch.Tensor:
     """`√L · m_t · g_k/‖g_k‖`: DSG's length with a floor that keeps the last steps guided (arXiv 2512.07226)."""
-    return _towards(gradient, hybrid_step_size(sigma, sigma_next))
+    return _towards(gradient, hybrid_step_size(sigma, sigma_next, sphere_scale, floor))
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from scipy.optimize import linear_sum_assignment
 
 WINDOW = 128_000  # samples at 16 kHz: 8 s
 OVERLAP = 32_000  # samples at 16 kHz: 2 s, cross-faded
+HOP = WINDOW - OVERLAP
 
 
 def in_windows(
@@ -23,30 +24,45 @@ def in_windows(
     sources that can be confused (those are reordered to continue the window before); on_window(done, all).
     The windows' raised-cosine weights add up to 1, so sources that sum to each piece sum to the whole.
     """
-    length = mixture.shape[-1]
-    starts = window_starts(length)
-    result = mixture.new_zeros(len(slots), *mixture.shape)
-    for index, start in enumerate(starts):
-        stop = min(start + WINDOW, length)
-        piece = separate_window(mixture[:, start:stop], index)
-        if index:
-            overlap = starts[index - 1] + WINDOW - start
-            piece = piece[continued_order(result[..., start : start + overlap], piece[..., :overlap], slots)]
-            fade = torch.sin(torch.linspace(0, torch.pi / 2, overlap + 2)[1:-1]).square().to(piece)
-            result[..., start : start + overlap] *= 1 - fade
-            piece = torch.cat([piece[..., :overlap] * fade, piece[..., overlap:]], dim=-1)
-        result[..., start:stop] += piece
-        if on_window is not None:
-            on_window(index + 1, len(starts))
-    return result
+    starts = window_starts(mixture.shape[-1])
+
+    def pieces() -> Iterator[torch.Tensor]:
+        for index, start in enumerate(starts):
+            yield separate_window(mixture[:, start : start + WINDOW], index)
+            if on_window is not None:
+                on_window(index + 1, len(starts))
+
+    return torch.cat(list(joined(pieces(), slots)), dim=-1)
+
+
+def joined(pieces: Iterable[torch.Tensor], slots: Sequence[object]) -> Iterator[torch.Tensor]:
+    """Consecutive windows' sources [source, channel, time] as blocks of 6 s and a last one of what is left.
+
+    slots: as in `in_windows`. Holds two windows at a time.
+    """
+    current = None
+    for piece in pieces:
+        if current is not None:
+            yield current[..., :HOP]
+            piece = _crossfaded(current[..., HOP:], piece, slots)
+        current = piece
+    if current is not None:
+        yield current
+
+
+def _crossfaded(tail: torch.Tensor, piece: torch.Tensor, slots: Sequence[object]) -> torch.Tensor:
+    overlap = tail.shape[-1]
+    piece = piece[continued_order(tail, piece[..., :overlap], slots)]
+    fade = torch.sin(torch.linspace(0, torch.pi / 2, overlap + 2)[1:-1]).square().to(piece)
+    faded = tail * (1 - fade) + piece[..., :overlap] * fade
+    return torch.cat([faded, piece[..., overlap:]], dim=-1)
 
 
 def window_starts(length: int) -> list[int]:
     """First sample of each window: one for a short signal, else enough that the last ends with the signal."""
     if length <= WINDOW:
         return [0]
-    hop = WINDOW - OVERLAP
-    return list(range(0, length - OVERLAP, hop))
+    return list(range(0, length - OVERLAP, HOP))
 
 
 def continued_order(before: torch.Tensor, after: torch.Tensor, slots: Sequence[object]) -> list[int]:

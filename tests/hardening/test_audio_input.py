@@ -79,7 +79,7 @@ def upload(place, file):
 
 
 ENTRIES = (
-    Entry("separate", separate),
+    Entry("separate", separate, instead={"a folder": "the folder holds no recordings"}),
     Entry("read_audio", read, makes=False),
     Entry(
         "evaluate",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from unsep_lib.evaluation import Evaluation, Row
+    from unsep_lib.intelligibility import Voice
     from unsep_lib.mixtures import Mixture
 
 
@@ -31,6 +33,9 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--source", action="append", default=[], metavar="PRIOR[:LABEL]", help="without labels.txt")
     parser.add_argument(
         "--part", type=part, default=(1, 1), metavar="K/N", help="only every N-th mixture from the K-th: a GPU's share"
+    )
+    parser.add_argument(
+        "--voices", action="store_true", help="STOI of each voice too, and PESQ where `pip install unsep[pesq]` was run"
     )
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument(
@@ -62,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     mixtures = asked_mixtures(arguments)
     method = separating_method(mixtures, arguments)
     with alone(arguments.json, file=True) if arguments.json else nullcontext():
-        evaluate_and_say(mixtures, method, arguments.json)
+        evaluate_and_say(mixtures, method, arguments.json, heard=[] if arguments.voices else None)
     return 0
 
 
@@ -85,19 +90,53 @@ def asked_mixtures(arguments: argparse.Namespace) -> list[Mixture]:
     return mixtures[number - 1 :: parts]
 
 
-def evaluate_and_say(mixtures: Sequence[Mixture], method: Callable[[Mixture], torch.Tensor], file: Path | None) -> None:
-    """Score `method` and the oracle ratio mask on the mixtures; print, and write `file` if there is one."""
+def evaluate_and_say(
+    mixtures: Sequence[Mixture],
+    method: Callable[[Mixture], torch.Tensor],
+    file: Path | None,
+    heard: list[Voice] | None = None,
+) -> None:
+    """Score `method` and the oracle ratio mask on the mixtures; print, and write `file` if there is one.
+
+    heard: a list that is filled with the voices' scores; None: they are not asked for.
+    """
     from unsep_lib.evaluation import evaluate, oracle
     from unsep_lib.files import write_json
 
-    evaluation = evaluate(mixtures, method, show_rows)
+    evaluation = evaluate(mixtures, method if heard is None else hearing(method, heard), show_rows)
     show(evaluation, "improvement")
     show(evaluate(mixtures, oracle), "oracle ratio mask")
     report = evaluation.as_json()
     print(f"{100 * evaluation.collapsed:.1f} % of sources collapsed, {evaluation.seconds_per_mixture:.1f} s a mixture, "
           f"{report['peak_memory_mb']:.0f} MB at most")  # fmt: skip
+    if heard is not None:
+        report["voices"] = show_voices(heard)
     if file is not None:
         write_json(file, report)
+
+
+def hearing(method: Callable[[Mixture], torch.Tensor], heard: list[Voice]) -> Callable[[Mixture], torch.Tensor]:
+    """The method, its voices scored for a listener into `heard`."""
+    from unsep_lib.intelligibility import voices
+
+    def heard_method(mixture: Mixture) -> torch.Tensor:
+        estimates = method(mixture)
+        heard.extend(voices(mixture, estimates))
+        return estimates
+
+    return heard_method
+
+
+def show_voices(heard: Sequence[Voice]) -> list[dict[str, object]]:
+    """Print means with intervals over mixtures, of the estimates and of the mixture itself; the scores for JSON."""
+    from unsep_lib.metrics import statistic
+
+    for name in ("stoi", "stoi_of_mixture", "pesq", "pesq_of_mixture"):
+        scored = [(getattr(voice, name), voice.mixture) for voice in heard if getattr(voice, name) is not None]
+        if scored:
+            result = statistic(*zip(*scored, strict=True))
+            print(f"{name}: {result.mean:.3f} (95 % {result.low:.3f} … {result.high:.3f}), {len(scored)} voices")
+    return [asdict(voice) for voice in heard]
 
 
 def apply_profile(arguments: argparse.Namespace) -> None:

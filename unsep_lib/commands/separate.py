@@ -1,25 +1,26 @@
-"""`unsep separate`: one recording into one file a source."""
+"""`unsep separate`: recordings into one file a source each."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unsep_lib.commands.options import Subparsers, add_solver_options, check_device, precision_of
 
 if TYPE_CHECKING:
-    from unsep_lib.audio import Audio
-    from unsep_lib.priors import Prior
-    from unsep_lib.separate import Separation
-    from unsep_lib.specification import SourceSpec
+    from unsep_lib.separate_file import Request
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """Add the subcommand's options."""
     parser = subparsers.add_parser("separate", help="separate a recording into its sources")
-    parser.add_argument("mixture", nargs="?", type=Path, metavar="MIXTURE", help="WAV, FLAC, OGG or MP3")
+    parser.add_argument(
+        "mixture", nargs="*", type=Path, metavar="MIXTURE", help="WAV, FLAC, OGG or MP3; several, or a folder of them"
+    )
     parser.add_argument(
         "--source", action="append", default=[], metavar="PRIOR[:LABEL]", help="once for each source that sounds"
     )
@@ -33,69 +34,85 @@ def run(arguments: argparse.Namespace) -> int:
     """Separate and write, or list what is known."""
     if arguments.list:
         return show_known()
-    if arguments.mixture is None or arguments.out is None:
+    if not arguments.mixture or arguments.out is None:
         raise ValueError(
             "expected a mixture and --out FOLDER, as in `unsep separate mix.wav --source speech --out out/`"
         )
-    from unsep_lib.audio import read_audio
-    from unsep_lib.files import alone
+    from unsep_lib.checkpoints import find_prior
+    from unsep_lib.files import sha256
     from unsep_lib.separate import load_priors
+    from unsep_lib.separate_file import request
+    from unsep_lib.solvers import DEFAULT_SOLVER
     from unsep_lib.specification import parse_spec
 
     check_device(arguments.device)
     specs = [parse_spec(text) for text in arguments.source]
-    audio = read_audio(arguments.mixture)
-    priors = load_priors(specs, dict(arguments.prior), arguments.device, precision_of(arguments))
-    with alone(arguments.out):
-        write_separation(shown_separation(audio, priors, arguments), specs, arguments.mixture, arguments.out)
+    files = dict(arguments.prior)
+    priors = load_priors(specs, files, arguments.device, precision_of(arguments))
+    weights = {
+        spec.prior: sha256(files[spec.prior] if spec.prior in files else find_prior(spec.prior)) for spec in specs
+    }
+    wanted = request(
+        specs, priors, weights | {"precision": str(arguments.precision)}, solver=arguments.solver or DEFAULT_SOLVER,
+        steps=arguments.steps, seed=arguments.seed, device=arguments.device,
+    )  # fmt: skip
+    return separate_all(recordings(arguments.mixture, arguments.out), wanted)
+
+
+def separate_all(folders: Mapping[Path, Path], wanted: Request) -> int:
+    """Separate recordings one after another; of several, those that cannot be are told and passed over.
+
+    Raises:
+        ValueError: one of them, or the only one, could not be separated.
+    """
+    failed = 0
+    for path, folder in folders.items():
+        try:
+            separate_shown(path, folder, wanted)
+        except ValueError as error:
+            if len(folders) == 1:
+                raise
+            failed += 1
+            print(f"unsep: {error}", file=sys.stderr)
+    if failed:
+        raise ValueError(f"{failed} of {len(folders)} recordings could not be separated, see above")
     return 0
 
 
-def shown_separation(audio: Audio, priors: Sequence[Prior], arguments: argparse.Namespace) -> Separation:
-    """Separate behind a progress bar."""
+def recordings(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
+    """Each recording and the folder for its sources: `out` itself for one file, else a folder in it named after it.
+
+    Raises:
+        ValueError: a folder without recordings.
+    """
+    from unsep_lib.audio import AUDIO_SUFFIXES
+
+    if len(paths) == 1 and not paths[0].is_dir():
+        return {paths[0]: out}
+    found: list[Path] = []
+    for path in paths:
+        inside = (
+            [path] if not path.is_dir() else sorted(p for p in path.iterdir() if p.suffix.lower() in AUDIO_SUFFIXES)
+        )
+        if not inside:
+            raise ValueError(f"{path}: the folder holds no recordings ({', '.join(sorted(AUDIO_SUFFIXES))})")
+        found += inside
+    stems = Counter(path.stem for path in found)
+    return {path: out / (path.stem if stems[path.stem] == 1 else path.name) for path in found}
+
+
+def separate_shown(path: Path, folder: Path, wanted: Request) -> None:
+    """Separate one file behind a progress bar, and print what was written."""
     from tqdm import tqdm
 
-    from unsep_lib.separate import separate
-    from unsep_lib.solvers import DEFAULT_SOLVER
+    from unsep_lib.files import alone
+    from unsep_lib.separate_file import separate_file
 
-    with tqdm(
-        total=1.0, bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}", desc="separating", disable=None
-    ) as bar:
-        return separate(
-            audio.samples.to(arguments.device),
-            audio.sample_rate,
-            priors,
-            solver=arguments.solver or DEFAULT_SOLVER,
-            steps=arguments.steps,
-            seed=arguments.seed,
-            on_window=lambda done, total: bar.update(done / total - bar.n),
-        )
-
-
-def write_separation(separation: Separation, specs: Sequence[SourceSpec], mixture: Path, folder: Path) -> None:
-    """Write one float WAV a source, residual.wav and report.json into `folder`, all or nothing."""
-    from unsep_lib.audio import write_audio
-    from unsep_lib.files import staged, write_json
-    from unsep_lib.specification import file_names
-    from unsep_lib.versions import versions
-
-    tracks = dict(zip(file_names(specs), separation.sources, strict=True)) | {"residual": separation.residual}
-    report = {
-        "mixture": str(mixture),
-        "sources": [str(spec) for spec in specs],
-        "solver": separation.solver,
-        "steps": separation.steps,
-        "seed": separation.seed,
-        "seconds": round(separation.seconds, 3),
-        "residual_db": round(separation.residual_db, 2),
-        "versions": versions(),
-    }
-    with staged(folder) as staging:
-        for name, samples in tracks.items():
-            write_audio(staging / f"{name}.wav", samples, separation.sample_rate)
-        write_json(staging / "report.json", report)
-    for name in tracks:
-        print(folder / f"{name}.wav")
+    layout = "{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
+    with alone(folder), tqdm(total=1.0, bar_format=layout, desc=f"separating {path.name}", disable=None) as bar:
+        written = separate_file(path, folder, wanted, lambda done, total: bar.update(done / total - bar.n))
+    for file in written:
+        print(file)
 
 
 def show_known() -> int:

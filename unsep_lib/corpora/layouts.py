@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".aif", ".aiff", ".opus"})
+from unsep_lib.audio import AUDIO_SUFFIXES
+
 VCTK_FOLDER = "wav48_silence_trimmed"
 VCTK_TRAIN_SPEAKERS = 100  # the first hundred in alphabetical order train, the others test (arXiv 2512.07226)
 FSD_TABLES = {"train": "train_post_competition.csv", "test": "test_post_competition_scoring_clips.csv"}

@@ -5,7 +5,7 @@ from unsep_lib.experiments.executors import dask_client, process_executor
 from unsep_lib.experiments.plan import plan
 from unsep_lib.experiments.statistics import Difference, Summary, paired_difference, summarise
 from unsep_lib.experiments.sweep import Progress, run_sweep
-from unsep_lib.experiments.table import Line, read_table
+from unsep_lib.experiments.table import Line, full_run, read_table
 
 __all__ = [
     "Condition",
@@ -17,6 +17,7 @@ __all__ = [
     "SolverChoice",
     "Summary",
     "dask_client",
+    "full_run",
     "load_experiment",
     "paired_difference",
     "plan",

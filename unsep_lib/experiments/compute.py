@@ -13,7 +13,7 @@ import torch
 
 from unsep_lib.audio import SAMPLE_RATE, resample, rms_dbfs
 from unsep_lib.experiments.methods import BASELINES, Work, prepared
-from unsep_lib.experiments.remix import at_levels, cropped
+from unsep_lib.experiments.remix import at_levels, cropped, joined
 from unsep_lib.experiments.rows import Record, Row, Score, Scored, Slot
 from unsep_lib.metrics import best_order, si_sdr
 from unsep_lib.mixtures import Mixture, read_mixture
@@ -33,6 +33,8 @@ def compute(row: Row) -> Record:
         ValueError: a file is not what was planned with, or the solver cannot do what is asked.
     """
     mixture = read_planned(row.folder, row.digest)
+    if row.also_folder:
+        mixture = joined(mixture, read_planned(row.also_folder, row.also_digest))
     mixture = at_levels(cropped(mixture, row.seconds), row.level_difference)
     references = references_of(row.slots, mixture.sources)
     work = Work()

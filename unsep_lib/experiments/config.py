@@ -12,7 +12,7 @@ from types import NoneType, UnionType
 from typing import Any, ClassVar, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 CONFIGS = Path(__file__).parent / "configs"
-LABEL_CHOICES = ("given", "wrong", "null")
+LABEL_CHOICES = ("given", "wrong", "null", "first")
 LARGEST_LEVEL_DIFFERENCE = 60.0  # dB; beyond it the quieter source is below the steps of 16 bits
 
 
@@ -26,10 +26,14 @@ Plain = TypeVar("Plain")
 
 @dataclass(frozen=True)
 class SolverChoice:
-    """A solver or baseline by name, and the numbers of steps to run a solver with; none: its default."""
+    """A solver or baseline by name, the numbers of steps to run a solver with, and the tasks to run it on.
+
+    No steps: the solver's default; no tasks: all of the experiment's.
+    """
 
     name: str
     steps: tuple[int, ...] = ()
+    tasks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,16 +48,21 @@ class PriorSet:
 class Condition:
     """What is changed before a mixture is separated; by default nothing.
 
-    labels: what the solver is told, "given", "wrong" (another label of the prior that is not in the mixture) or "null"
-    (no label); swapped: the specifications in the other order; absent: the specification of one more source, which is
-    not in the mixture; level_difference: dB of the first source above each other one, by remixing; seconds: length of
-    the piece used, 0 for all. A mixture that a condition would leave as it is has no row in it.
+    labels: what the solver is told, "given", "wrong" (another label of the prior that is not in the mixture), "null"
+    (no label) or "first" (every source like the first one: the prior of another source); swapped: the specifications
+    in the other order; absent: the specification of one more source, which is not in the mixture; unknown: the last
+    of three or more sources is in the mixture, but the solver is not told of it; also: the name of another mixture of
+    the folder, added to it; level_difference: dB of the first source above each other one, by remixing; seconds:
+    length of the piece used, 0 for all. A mixture that a condition would leave as it is has no row in it, nor has one
+    whose sources the added one repeats.
     """
 
     name: str
     labels: str = "given"
     swapped: bool = False
     absent: str = ""
+    unknown: bool = False
+    also: str = ""
     level_difference: float | None = None
     seconds: float = 0.0
 
@@ -95,6 +104,9 @@ class Experiment:
             raise ValueError(f"expected 'seeds' of 0 or above, got {min(self.seeds)}")
         if any(steps < 1 for solver in self.solvers for steps in solver.steps):
             raise ValueError("expected 'steps' of 1 or above")
+        unknown = {task for solver in self.solvers for task in solver.tasks} - set(self.tasks)
+        if self.tasks and unknown:
+            raise ValueError(f"expected a solver's 'tasks' among the experiment's, got {', '.join(sorted(unknown))}")
         _unique("seeds", self.seeds)
         for key, named in (("solvers", self.solvers), ("priors", self.priors), ("conditions", self.conditions)):
             _unique(key, [item.name for item in named])

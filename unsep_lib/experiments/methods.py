@@ -1,4 +1,4 @@
-"""What a row can be separated by: every solver, and baselines as if they were solvers."""
+"""What a row can be separated by: every solver and ablation, and baselines as if they were solvers."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from unsep_lib.experiments.rows import PriorFile, Row
 from unsep_lib.files import sha256
 from unsep_lib.priors import Prior
 from unsep_lib.separate import separate
+from unsep_lib.solvers import ABLATIONS, SOLVERS, Solver
 
 HPSS_SOURCES = 2  # the harmonic and the percussive part
 Estimates = Callable[[torch.Tensor, torch.Tensor, Sequence[torch.Tensor]], torch.Tensor]
@@ -50,6 +51,8 @@ BASELINES = {
         lambda mixture, *_: hpss(mixture), ordered=False, sources=HPSS_SOURCES, module="librosa.decompose"
     ),
 }
+
+SAMPLERS: dict[str, Solver] = {**SOLVERS, **ABLATIONS}
 
 
 @dataclass
@@ -102,10 +105,10 @@ def prepared(row: Row, mixture: torch.Tensor, references: torch.Tensor, work: Wo
         return functools.partial(baseline.run, mixture, references, learned)
     loaded = {file.prior: cached_prior(file, row.device) for file in row.prior_files}
     priors = [cast(Prior, CountingPrior(loaded[spec.prior].labelled(spec.label), work)) for spec in row.specs]
-    samples = mixture.to(row.device)
+    samples, sampler = mixture.to(row.device), SAMPLERS[row.solver]
 
     def run() -> torch.Tensor:
-        separation = separate(samples, SAMPLE_RATE, priors, solver=row.solver, steps=row.steps, seed=row.seed)
+        separation = separate(samples, SAMPLE_RATE, priors, solver=sampler, steps=row.steps, seed=row.seed)
         return separation.sources[:, 0].cpu()
 
     return run

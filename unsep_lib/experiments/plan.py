@@ -12,12 +12,12 @@ from unsep_lib.embedded import embedded_dir
 from unsep_lib.experiments.compute import mixture_digest
 from unsep_lib.experiments.config import Condition, Experiment, SolverChoice
 from unsep_lib.experiments.dictionaries import clips_of
-from unsep_lib.experiments.methods import BASELINES
+from unsep_lib.experiments.methods import BASELINES, SAMPLERS
 from unsep_lib.experiments.rows import Row, Slot
 from unsep_lib.experiments.slots import Shelf, slots_of
 from unsep_lib.files import sha256
-from unsep_lib.mixtures import Mixture, read_mixtures
-from unsep_lib.solvers import SOLVERS
+from unsep_lib.mixtures import Mixture, read_mixture, read_mixtures
+from unsep_lib.specification import SourceSpec
 
 
 @dataclass(frozen=True)
@@ -47,20 +47,22 @@ def plan(experiment: Experiment) -> list[Row]:
     Raises:
         ValueError: an unknown solver, task, prior or label, steps for a baseline, a missing file, or no row at all.
     """
-    methods = [(choice.name, steps) for choice in experiment.solvers for steps in _steps(choice)]
-    learning = any(name in BASELINES and BASELINES[name].learns for name, _ in methods)
+    learning = any(choice.name in BASELINES and BASELINES[choice.name].learns for choice in experiment.solvers)
     manifest = _manifest(experiment.clips) if learning else None
     shelves = {priors.name: Shelf(priors) for priors in experiment.priors}
+    others = {condition.also: _also(experiment, condition.also) for condition in experiment.conditions}
     rows = []
     for seed, mixture, condition, priors in itertools.product(
         experiment.seeds, planned_mixtures(experiment), experiment.conditions, experiment.priors
     ):
-        slots = slots_of(mixture.mixture.specs, condition, shelves[priors.name], seed)
+        also = others[condition.also]
+        specs = _specs(mixture, also)
+        slots = slots_of(specs, condition, shelves[priors.name], seed) if specs else None
         if slots is None:
             continue
         once = (seed, priors) == (experiment.seeds[0], experiment.priors[0])
-        for solver, steps in methods:
-            row = _row(mixture, condition, slots, solver, experiment.device)
+        for solver, steps in _methods(experiment, mixture.task):
+            row = _row(mixture, also, condition, slots, solver, experiment.device)
             if solver not in BASELINES:
                 files = shelves[priors.name].files_of(slots)
                 rows.append(replace(row, priors=priors.name, steps=steps, seed=seed, prior_files=files))
@@ -71,14 +73,20 @@ def plan(experiment: Experiment) -> list[Row]:
     return rows
 
 
+def _methods(experiment: Experiment, task: str) -> list[tuple[str, int]]:
+    """The solvers and baselines of a task, each with its numbers of steps."""
+    chosen = [choice for choice in experiment.solvers if not choice.tasks or task in choice.tasks]
+    return [(choice.name, steps) for choice in chosen for steps in _steps(choice)]
+
+
 def _steps(choice: SolverChoice) -> Sequence[int]:
     if choice.name in BASELINES:
         if choice.steps:
             raise ValueError(f"the baseline {choice.name!r} takes no steps, got {list(choice.steps)}")
         return (0,)
-    if choice.name not in SOLVERS:
-        raise ValueError(f"unknown solver {choice.name!r}: known are {', '.join([*SOLVERS, *BASELINES])}")
-    return choice.steps or (SOLVERS[choice.name].default_steps,)
+    if choice.name not in SAMPLERS:
+        raise ValueError(f"unknown solver {choice.name!r}: known are {', '.join([*SAMPLERS, *BASELINES])}")
+    return choice.steps or (SAMPLERS[choice.name].default_steps,)
 
 
 def planned_mixtures(experiment: Experiment) -> list[PlannedMixture]:
@@ -87,7 +95,7 @@ def planned_mixtures(experiment: Experiment) -> list[PlannedMixture]:
     Raises:
         ValueError: a task without mixtures, or a folder that holds something else.
     """
-    folder = Path(experiment.mixtures).resolve() if experiment.mixtures else embedded_dir() / "mixtures"
+    folder = _folder(experiment)
     by_task: dict[str, list[Mixture]] = {}
     for mixture in read_mixtures(folder):
         by_task.setdefault(mixture.name.rpartition("_")[0] or mixture.name, []).append(mixture)
@@ -95,24 +103,58 @@ def planned_mixtures(experiment: Experiment) -> list[PlannedMixture]:
         if task not in by_task:
             raise ValueError(f"{folder}: no mixtures of the task {task!r}, found {', '.join(by_task)}")
     return [
-        PlannedMixture(mixture, folder / mixture.name, task, mixture_digest(mixture))
+        _planned(mixture, folder, task)
         for task in experiment.tasks or by_task
         for mixture in by_task[task][: experiment.mixtures_per_task or None]
     ]
 
 
-def _row(planned: PlannedMixture, condition: Condition, slots: tuple[Slot, ...], solver: str, device: str) -> Row:
-    return Row(
+def _folder(experiment: Experiment) -> Path:
+    return Path(experiment.mixtures).resolve() if experiment.mixtures else embedded_dir() / "mixtures"
+
+
+def _planned(mixture: Mixture, folder: Path, task: str) -> PlannedMixture:
+    return PlannedMixture(mixture, folder / mixture.name, task, mixture_digest(mixture))
+
+
+def _also(experiment: Experiment, name: str) -> PlannedMixture | None:
+    """The mixture that a condition adds.
+
+    Raises:
+        ValueError: the folder has no mixture of that name.
+    """
+    folder = _folder(experiment)
+    return _planned(read_mixture(folder / name), folder, "") if name else None
+
+
+def _specs(mixture: PlannedMixture, also: PlannedMixture | None) -> tuple[SourceSpec, ...]:
+    """The sources of a mixture and of the one added to it; none if a source would be there twice."""
+    own = mixture.mixture.specs
+    if also is None:
+        return own
+    return () if set(own) & set(also.mixture.specs) else (*own, *also.mixture.specs)
+
+
+def _row(
+    planned: PlannedMixture,
+    also: PlannedMixture | None,
+    condition: Condition,
+    slots: tuple[Slot, ...],
+    solver: str,
+    device: str,
+) -> Row:
+    row = Row(
         mixture=planned.mixture.name, task=planned.task, condition=condition.name, folder=str(planned.folder),
         digest=planned.digest, seconds=condition.seconds, level_difference=condition.level_difference, slots=slots,
         solver=solver, device=device,
     )  # fmt: skip
+    return replace(row, also_folder=str(also.folder), also_digest=also.digest) if also else row
 
 
 def _applies(solver: str, condition: Condition, slots: Sequence[Slot]) -> bool:
     """Whether a baseline can give that many sources, and sees the condition (none sees the sources' order)."""
     baseline = BASELINES[solver]
-    told_other = condition.labels != "given" or condition.absent
+    told_other = condition.labels != "given" or condition.absent or condition.unknown
     return baseline.sources in (0, len(slots)) and not condition.swapped and (baseline.learns or not told_other)
 
 

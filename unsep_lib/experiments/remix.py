@@ -1,4 +1,4 @@
-"""A mixture changed before it is separated: a piece of it, or its sources at other levels."""
+"""A mixture changed before it is separated: with another's sources, a piece of it, or its sources at other levels."""
 
 from __future__ import annotations
 
@@ -10,6 +10,22 @@ from unsep_lib.audio import rms_dbfs, scale_to_dbfs
 from unsep_lib.mixtures import Mixture
 
 CROP_HOP = 0.05  # seconds between the starts that are tried
+
+
+def joined(mixture: Mixture, other: Mixture) -> Mixture:
+    """The sum of two mixtures, the sources of the first one first.
+
+    Raises:
+        ValueError: they differ in length or rate.
+    """
+    if (mixture.sample_rate, mixture.mixture.shape) != (other.sample_rate, other.mixture.shape):
+        raise ValueError(
+            f"{mixture.name} and {other.name}: expected mixtures of one length and rate, got {len(mixture.mixture)} "
+            f"and {len(other.mixture)} samples at {mixture.sample_rate} and {other.sample_rate} Hz"
+        )
+    sources = torch.cat([mixture.sources, other.sources])
+    specs = (*mixture.specs, *other.specs)
+    return replace(mixture, mixture=mixture.mixture + other.mixture, sources=sources, specs=specs)
 
 
 def cropped(mixture: Mixture, seconds: float) -> Mixture:

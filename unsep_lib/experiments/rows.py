@@ -36,8 +36,8 @@ class Row:
     """All that decides a row's result, where its files are, and what the table calls it.
 
     digest: SHA-256 of the mixture's samples; seconds: length of the piece used, 0 for all; level_difference: None for
-    the levels it has. Baselines have no priors, steps or seed; clips: the manifest, with its SHA-256, for those that
-    learn.
+    the levels it has; also_folder, also_digest: of a mixture added to it, or empty. Baselines have no priors, steps or
+    seed; clips: the manifest, with its SHA-256, for those that learn.
     """
 
     mixture: str
@@ -56,16 +56,22 @@ class Row:
     prior_files: tuple[PriorFile, ...] = ()
     clips: str = ""
     clips_sha256: str = ""
+    also_folder: str = ""
+    also_digest: str = ""
 
     def content(self) -> dict[str, object]:
         """What the result depends on: neither names nor places."""
         kept = ("digest", "seconds", "level_difference", "solver", "steps", "seed", "clips_sha256", "device")
-        return {
-            "format": ROW_FORMAT,
-            "unsep": __version__,
-            "slots": [[slot.spec, slot.reference] for slot in self.slots],
-            "priors": {file.prior: file.sha256 for file in self.prior_files},
-        } | {name: getattr(self, name) for name in kept}
+        return (
+            {
+                "format": ROW_FORMAT,
+                "unsep": __version__,
+                "slots": [[slot.spec, slot.reference] for slot in self.slots],
+                "priors": {file.prior: file.sha256 for file in self.prior_files},
+            }
+            | {name: getattr(self, name) for name in kept}
+            | ({"also": self.also_digest} if self.also_digest else {})
+        )
 
     @property
     def key(self) -> str:

@@ -11,6 +11,8 @@ from unsep_lib.experiments.rows import PriorFile, Slot
 from unsep_lib.files import sha256
 from unsep_lib.specification import SourceSpec, parse_spec
 
+FEWEST_TOLD = 2  # of fewer sources nothing is left to separate
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -61,6 +63,10 @@ def slots_of(specs: Sequence[SourceSpec], condition: Condition, shelf: Shelf, se
     if condition.labels != "given" and told == list(specs):
         return None
     slots = [Slot(str(spec), index) for index, spec in enumerate(told)]
+    if condition.unknown:
+        if len(slots) <= FEWEST_TOLD:
+            return None
+        slots.pop()
     if condition.absent:
         extra = parse_spec(condition.absent)
         if extra in specs:
@@ -77,6 +83,8 @@ def slots_of(specs: Sequence[SourceSpec], condition: Condition, shelf: Shelf, se
 def _told(specs: Sequence[SourceSpec], labels: str, shelf: Shelf, seed: int) -> list[SourceSpec]:
     if labels == "null":
         return [SourceSpec(spec.prior) for spec in specs]
+    if labels == "first":
+        return [specs[0]] * len(specs)
     told = list(specs)
     if labels == "wrong":
         for index, spec in enumerate(specs):

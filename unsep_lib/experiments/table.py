@@ -12,6 +12,8 @@ from typing import Any
 from unsep_lib.experiments.rows import Record, Row
 from unsep_lib.files import write_text
 
+FULL_RUNS = Path(__file__).parent / "results"
+
 
 @dataclass(frozen=True)
 class Line:
@@ -92,6 +94,18 @@ def read_table(path: Path | str) -> list[Line]:
         if reader.fieldnames != (expected := [field.name for field in fields(Line)]):
             raise ValueError(f"{path}: expected the columns {', '.join(expected)}, got {reader.fieldnames}")
         return [Line(**_typed(row)) for row in reader]
+
+
+def full_run(name: str) -> list[Line]:
+    """The table of an experiment's full run that comes with the package.
+
+    Raises:
+        ValueError: no table of that name.
+    """
+    known = sorted(path.stem for path in FULL_RUNS.glob("*.csv"))
+    if name not in known:
+        raise ValueError(f"no full run of {name!r}: known are {', '.join(known)}")
+    return read_table(FULL_RUNS / f"{name}.csv")
 
 
 def _typed(row: dict[str, str]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from unsep_lib.figures.charts import (
     scores,
     training_curve,
 )
+from unsep_lib.figures.compared import differences, pareto
 from unsep_lib.figures.shown import described
 from unsep_lib.figures.solving import compared_runs, emerging, moment, step_lengths, trajectory
 from unsep_lib.figures.sound import spans_figure, spectrograms
@@ -21,12 +22,14 @@ __all__ = [
     "cost",
     "described",
     "deviations_figure",
+    "differences",
     "distortion",
     "emerging",
     "landscape",
     "lines",
     "matrix",
     "moment",
+    "pareto",
     "posterior_figure",
     "scores",
     "spans_figure",

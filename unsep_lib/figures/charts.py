@@ -11,9 +11,8 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter, ScalarFormatter
 
+from unsep_lib.figures.compared import MARKS
 from unsep_lib.figures.seen import Deviating, Trained
-
-MARKS = "osD^v"  # told apart where colours are not
 
 
 def training_curve(curves: Mapping[str, Sequence[Trained]]) -> Figure:

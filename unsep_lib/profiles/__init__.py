@@ -12,7 +12,7 @@ from typing import Any
 
 DEFAULT_PROFILE = "tutorial"
 PROFILE_VARIABLE = "UNSEP_PROFILE"
-PAPER_SOLVERS = ("hybrid", "dsg", "dps", "cqt-diff", "undiff")
+PAPER_SOLVERS = ("hybrid", "hybrid-tuned", "dsg", "dps", "cqt-diff", "undiff")
 TYPES = {"str": str, "int": int, "float": float}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -26,9 +26,12 @@ from unsep_lib.step_rules import (
     cqt_diff_guidance,
     dps_guidance,
     dsg_guidance,
+    hybrid_guidance,
 )
 from unsep_lib.undiff import Undiff
 
+Levels = Callable[[Sequence[Prior], int], list[float]]
+TUNED_SPHERE, TUNED_FLOOR = 0.045, 0.002  # best of five pairs, shipped priors, four mixtures of the selection set
 TAIL_STEPS = 8  # guided steps at the end of a projection: the paper's levels below sources of −23 dBFS; our choice
 
 
@@ -41,16 +44,20 @@ def on_paper_grid(
     *,
     rule: StepRule[Made],
     start: Start = noise_augmented_mixture,
+    levels: Levels = paper_levels,
 ) -> torch.Tensor:
     """A variance-preserving rule on the paper's noise levels, from the paper's start (arXiv 2512.07226).
 
-    Fewer than 200 steps respace the levels.
+    Fewer than 200 steps respace the levels; levels: (priors, steps) → others.
     """
-    grid = paper_levels(priors, steps)
+    grid = levels(priors, steps)
     return reverse(mixture, priors, grid, start, rule, seeded_noise(mixture, priors, seeds), on_step)
 
 
 hybrid = partial(on_paper_grid, rule=Hybrid())
+hybrid_tuned = partial(
+    on_paper_grid, rule=Hybrid(partial(hybrid_guidance, sphere_scale=TUNED_SPHERE, floor=TUNED_FLOOR))
+)
 dps = partial(on_paper_grid, rule=Guided(dps_guidance))
 dsg = partial(on_paper_grid, rule=Guided(dsg_guidance))
 cqt_diff = partial(on_paper_grid, rule=Guided(cqt_diff_guidance))

@@ -12,7 +12,7 @@ from unsep_lib.schedule import PAPER_STEPS
 from unsep_lib.solvers.best_of import best_half_mean, best_of
 from unsep_lib.solvers.daps import daps
 from unsep_lib.solvers.dirac import dirac, dirac_mean
-from unsep_lib.solvers.guided import cqt_diff, dps, dsg, guided_tail, hybrid, undiff
+from unsep_lib.solvers.guided import cqt_diff, dps, dsg, guided_tail, hybrid, hybrid_tuned, undiff
 from unsep_lib.solvers.loop import OnStep
 from unsep_lib.solvers.projections import diffpir, projection, projection_equal, projection_mean, projection_sigma
 from unsep_lib.solvers.pseudoinverse import pigdm
@@ -49,6 +49,9 @@ SOLVERS = {
         Solver("projection-mean", "mean of 4 short projection samples", 20, projection_mean),
         Solver("projection", "one projection sample, no gradient", 40, projection),
         Solver("hybrid", "the paper's guided sampler, with gradients", PAPER_STEPS, hybrid),
+        Solver(
+            "hybrid-tuned", "hybrid with its two constants chosen for the shipped priors", PAPER_STEPS, hybrid_tuned
+        ),
         Solver("dsg", "guidance of fixed length on the step's noise sphere, with gradients", PAPER_STEPS, dsg),
         Solver("dps", "guidance along the plain gradient", PAPER_STEPS, dps),
         Solver("cqt-diff", "guidance of length 0.001·√L/√(1−ᾱ), with gradients", PAPER_STEPS, cqt_diff),
@@ -68,16 +71,29 @@ SOLVERS = {
 DEFAULT_SOLVER = "dirac-restart"
 
 
+def solver_named(solver: str | Solver) -> Solver:
+    """A solver by its name; one of your own as it is.
+
+    Raises:
+        ValueError: unknown name.
+    """
+    if isinstance(solver, Solver):
+        return solver
+    if solver not in SOLVERS:
+        raise ValueError(f"unknown solver {solver!r}: known are {', '.join(SOLVERS)}")
+    return SOLVERS[solver]
+
+
 def solve(
     mixture: torch.Tensor,
     priors: Sequence[Prior],
     *,
     seeds: Sequence[int],
-    solver: str = DEFAULT_SOLVER,
+    solver: str | Solver = DEFAULT_SOLVER,
     steps: int | None = None,
     on_step: OnStep = None,
 ) -> torch.Tensor:
-    """Separate a batch of mixtures [batch, time] into sources [batch, source, time] with a named solver.
+    """Separate a batch of mixtures [batch, time] into sources [batch, source, time] with a solver, by name or your own.
 
     priors: one per source; seeds: one per mixture, so that a batch equals its mixtures one at a time.
 
@@ -85,14 +101,12 @@ def solve(
         ValueError: unknown solver, no priors, a batch whose seeds do not match, or a number of steps or noise
             levels that solver or priors do not allow.
     """
-    if solver not in SOLVERS:
-        raise ValueError(f"unknown solver {solver!r}: known are {', '.join(SOLVERS)}")
+    chosen = solver_named(solver)
     if mixture.ndim != 2 or len(seeds) != len(mixture):
         raise ValueError(f"expected a mixture [batch, time] and a seed each, got {tuple(mixture.shape)}, {len(seeds)}")
     if not priors:
         raise ValueError("expected at least one source, got none")
     if any(seed < 0 for seed in seeds):
         raise ValueError(f"expected seeds of 0 or above, got {min(seeds)}")
-    chosen = SOLVERS[solver]
     count = chosen.default_steps if steps is None else steps
     return chosen.run(mixture, priors, count, [(seed,) for seed in seeds], on_step)

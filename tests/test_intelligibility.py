@@ -1,0 +1,53 @@
+import json
+from pathlib import Path
+
+import numpy
+import pytest
+import torch
+from torchmetrics.functional.audio import short_time_objective_intelligibility
+
+from unsep_lib.cli import main
+from unsep_lib.embedded import embedded_mixtures
+from unsep_lib.intelligibility import pesq, stoi, voices
+
+
+@pytest.fixture(scope="module")
+def mixture():
+    return embedded_mixtures("1speech-1sound")[0]
+
+
+def test_stoi_is_torchmetrics_and_best_for_the_voice_itself(mixture):
+    voice = mixture.sources[0]
+    expected = float(short_time_objective_intelligibility(mixture.mixture, voice, 16_000))
+    assert stoi(mixture.mixture, voice) == pytest.approx(expected, abs=1e-5)
+    assert stoi(voice, voice) == pytest.approx(1.0, abs=1e-6)
+    assert expected < 0.99
+
+
+def test_pesq_is_the_packages_and_falls_with_noise(mixture):
+    package = pytest.importorskip("pesq", reason="the package pesq is not installed (pip install unsep[pesq])")
+    voice = mixture.sources[0]
+    noisy = voice + 0.02 * torch.randn(len(voice), generator=torch.Generator().manual_seed(0))
+    assert pesq(noisy, voice) == pytest.approx(package.pesq(16_000, voice.numpy(), noisy.numpy(), "wb"), abs=1e-4)
+    assert pesq(voice, voice) > pesq(noisy, voice)
+    assert pesq(torch.zeros(8000), torch.zeros(8000)) is None
+
+
+def test_only_voices_are_scored_and_two_of_them_in_the_better_order(mixture):
+    assert [(voice.source, voice.stoi) for voice in voices(mixture, mixture.sources)] == [
+        (1, pytest.approx(1.0, abs=1e-6))
+    ]
+    two = embedded_mixtures("2speakers")[0]
+    swapped = voices(two, two.sources.flip(0))
+    assert [voice.source for voice in swapped] == [1, 2]
+    numpy.testing.assert_allclose([voice.stoi for voice in swapped], 1.0, atol=1e-6)
+    assert all(voice.stoi_of_mixture < voice.stoi for voice in swapped)
+
+
+def test_evaluate_tells_of_voices(home, tmp_path, capsys):
+    folder, file = Path("data_prep/embedded/mixtures"), tmp_path / "scores.json"
+    words = ["evaluate", "--mixtures", str(folder), "--only", "2speakers_0", "--part", "1/4", "--solver", "projection"]
+    assert main([*words, "--steps", "1", "--voices", "--json", str(file)]) == 0
+    assert "stoi_of_mixture: 0." in capsys.readouterr().out
+    told = json.loads(file.read_text())["voices"]
+    assert [(voice["mixture"], voice["source"]) for voice in told] == [("2speakers_00", 1), ("2speakers_00", 2)]

@@ -1,0 +1,135 @@
+import json
+
+import numpy
+import pytest
+import soundfile
+import torch
+
+from unsep_lib.audio import resample
+from unsep_lib.cli import main
+from unsep_lib.files import alone
+from unsep_lib.pieces import resampled_blocks, survey
+from unsep_lib.separate import load_priors, separate
+from unsep_lib.separate_file import request, separate_file
+from unsep_lib.specification import parse_spec
+
+SECONDS = 20.0  # three windows
+SPECS = [parse_spec("speech"), parse_spec("sound:Cello")]
+FAST = {"solver": "projection", "steps": 1}
+WORDS = ["--source", "speech", "--source", "sound:Cello", "--solver", "projection", "--steps", "1"]
+
+
+def noise(*shape, seed=0):
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def recorded(path, rate=16_000, channels=1, seconds=SECONDS, seed=0):
+    samples = noise(round(seconds * rate), channels, seed=seed)
+    path.parent.mkdir(exist_ok=True)
+    soundfile.write(path, samples.numpy(), rate, subtype="FLOAT")
+    return path
+
+
+@pytest.fixture
+def wanted(home):
+    return request(SPECS, load_priors(SPECS), {"speech": "a", "sound": "b"}, **FAST)
+
+
+def made(path, folder, wanted, on_window=None):
+    with alone(folder):
+        return separate_file(path, folder, wanted, on_window)
+
+
+@pytest.mark.parametrize(
+    ("rate_from", "rate_to"), [(16_000, 44_100), (48_000, 16_000), (22_050, 16_000), (44_101, 8000)]
+)
+@pytest.mark.parametrize("last", [0, 1, 700])
+def test_blocks_are_resampled_as_if_they_were_one(rate_from, rate_to, last):
+    lengths = [length for length in (2 * rate_from, rate_from, rate_from, last) if length]
+    blocks = [noise(2, length, seed=seed) for seed, length in enumerate(lengths)]
+    found = torch.cat(list(resampled_blocks(iter(blocks), rate_from, rate_to)), dim=-1)
+    torch.testing.assert_close(found, resample(torch.cat(blocks, dim=-1), rate_from, rate_to), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(("rate", "channels", "seconds"), [(16_000, 1, 0.01), (44_100, 2, 13.3), (8000, 1, 12.0)])
+def test_a_survey_knows_shape_and_power(rate, channels, seconds, tmp_path):
+    file = recorded(tmp_path / "x.wav", rate, channels, seconds)
+    found = survey(file)
+    samples = torch.from_numpy(soundfile.read(file, dtype="float32", always_2d=True)[0].T.copy())
+    working = resample(samples, rate, 16_000)
+    assert (found.channels, found.frames, found.sample_rate) == (channels, samples.shape[-1], rate)
+    assert found.working_length == working.shape[-1]
+    assert found.power == pytest.approx(working.double().square().mean().item(), rel=1e-6)
+    torch.testing.assert_close(found.working(0, 10**9), working, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(16_000, 1), (44_100, 2), (8000, 1)])
+def test_a_file_is_separated_as_its_samples_are(rate, channels, tmp_path, wanted):
+    file = recorded(tmp_path / "x.wav", rate, channels)
+    written = made(file, tmp_path / "out", wanted)
+    assert [path.name for path in written] == ["speech.wav", "sound_Cello.wav", "residual.wav"]
+    samples = torch.from_numpy(soundfile.read(file, dtype="float32", always_2d=True)[0].T.copy())
+    expected = separate(samples, rate, wanted.priors, **FAST)
+    for path, source in zip(written, (*expected.sources, expected.residual), strict=True):
+        found, found_rate = soundfile.read(path, dtype="float32", always_2d=True)
+        assert found_rate == rate
+        numpy.testing.assert_allclose(found.T, source.numpy(), atol=2e-6)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["residual_db"] == pytest.approx(expected.residual_db, abs=0.02)
+
+
+def test_a_stopped_run_goes_on_at_its_window_and_ends_like_another(tmp_path, wanted, monkeypatch):
+    file, out = recorded(tmp_path / "x.wav"), tmp_path / "out"
+
+    def stop(done, total):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        made(file, out, wanted, stop)
+    assert [path.suffix for path in out.iterdir()] != []
+    assert not list(out.glob("*.wav"))
+    asked = []
+    for prior in wanted.priors:
+        monkeypatch.setattr(prior, "denoise", lambda *given, own=prior.denoise: asked.append(1) or own(*given))
+    written = made(file, out, wanted)
+    assert len(asked) == 2  # one window, two sources, one step
+    assert {path.name for path in out.iterdir()} == {"report.json", *(path.name for path in written)}
+    for path, other in zip(written, made(file, tmp_path / "other", wanted), strict=True):
+        assert numpy.array_equal(soundfile.read(path)[0], soundfile.read(other)[0])
+
+
+def test_another_request_begins_anew(tmp_path, wanted, home):
+    file, out, seen = recorded(tmp_path / "x.wav"), tmp_path / "out", []
+
+    def stop(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        made(file, out, wanted, stop)
+    other = request(SPECS, wanted.priors, wanted.weights, seed=1, **FAST)
+    made(file, out, other, lambda *counts: seen.append(counts))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    assert len(list(out.iterdir())) == 4
+
+
+def test_a_folder_is_one_call_and_a_bad_file_does_not_stop_the_others(home, tmp_path, capsys):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    for name in ("a.wav", "b.wav", "b.flac"):
+        recorded(folder / name, seconds=0.1) if name != "b.flac" else soundfile.write(
+            folder / name, noise(99).numpy(), 8000
+        )
+    (folder / "c.wav").write_bytes(b"no sound")
+    (folder / "notes.txt").write_text("not one")
+    assert main(["separate", str(folder), "--out", str(out), *WORDS]) == 2
+    printed = capsys.readouterr()
+    assert "c.wav: not a readable audio file" in printed.err
+    assert printed.err.splitlines()[-1].endswith("1 of 4 recordings could not be separated, see above")
+    assert {path.name for path in out.iterdir()} == {"a", "b.wav", "b.flac"}
+    assert all((path / "speech.wav").is_file() for path in out.iterdir())
+
+
+def test_a_folder_without_recordings_is_refused(home, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    assert main(["separate", str(tmp_path / "in"), "--out", str(tmp_path / "out"), *WORDS]) == 2
+    assert "the folder holds no recordings" in capsys.readouterr().err

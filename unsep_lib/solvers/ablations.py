@@ -1,0 +1,47 @@
+"""The paper's guided sampler with one part changed, for `unsep experiment ablation`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from unsep_lib.initialise import gaussian_noise, plain_mixture
+from unsep_lib.likelihood import ReconstructionLoss
+from unsep_lib.priors import Prior
+from unsep_lib.schedule import PAPER_STEPS, paper_sigma
+from unsep_lib.solvers.grids import grid_for
+from unsep_lib.solvers.guided import on_paper_grid
+from unsep_lib.solvers.registry import Solver
+from unsep_lib.step_rules import HYBRID_FLOOR, SPHERE_SCALE, Hybrid, hybrid_guidance
+
+
+def log_levels(priors: Sequence[Prior], steps: int) -> list[float]:
+    """The paper's range of noise levels, evenly spaced in ln σ, then 0."""
+    return grid_for(priors, paper_sigma(PAPER_STEPS - 1), paper_sigma(0), steps)
+
+
+def scaled_guidance(factor: float) -> Hybrid:
+    """The hybrid rule with both of its constants, so every step, `factor` times as long."""
+    return Hybrid(partial(hybrid_guidance, sphere_scale=factor * SPHERE_SCALE, floor=factor * HYBRID_FLOOR))
+
+
+ABLATIONS = {
+    name: Solver(name, summary, PAPER_STEPS, run)
+    for name, summary, run in (
+        ("hybrid-from-noise", "start at pure noise", partial(on_paper_grid, rule=Hybrid(), start=gaussian_noise)),
+        ("hybrid-from-mixture", "start at the mixture", partial(on_paper_grid, rule=Hybrid(), start=plain_mixture)),
+        (
+            "hybrid-waveform",
+            "the loss without pieces and spectrum",
+            partial(on_paper_grid, rule=Hybrid(loss=ReconstructionLoss(chunks=0.0, spectral=0.0))),
+        ),
+        (
+            "hybrid-no-spectrum",
+            "the loss without the spectrum",
+            partial(on_paper_grid, rule=Hybrid(loss=ReconstructionLoss(spectral=0.0))),
+        ),
+        ("hybrid-half", "steps half as long", partial(on_paper_grid, rule=scaled_guidance(0.5))),
+        ("hybrid-double", "steps twice as long", partial(on_paper_grid, rule=scaled_guidance(2.0))),
+        ("hybrid-log", "levels even in ln σ", partial(on_paper_grid, rule=Hybrid(), levels=log_levels)),
+    )
+}
