@@ -12,7 +12,7 @@ mixtures = "some/where"
 mixtures_per_task = 2
 clips = "clips.jsonl"
 device = "cuda"
-solvers = [{ name = "hybrid", steps = [10, 20], tasks = ["2sounds"] }, { name = "mixture" }]
+solvers = [{ name = "hybrid", steps = [10, 20], tasks = ["2sounds"], seeds = [3] }, { name = "mixture" }]
 priors = [{ name = "mine", files = { sound = "my.safetensors" } }]
 
 [[conditions]]
@@ -37,7 +37,7 @@ def written(folder, text):
 def test_every_key_arrives_and_integers_may_stand_for_numbers(tmp_path):
     condition = Condition("all at once", "wrong", True, "sound:Gong", True, "2speakers_03", -10.0, 2.0)
     assert load_experiment(written(tmp_path, FULL)) == Experiment(
-        solvers=(SolverChoice("hybrid", (10, 20), ("2sounds",)), SolverChoice("mixture")),
+        solvers=(SolverChoice("hybrid", (10, 20), ("2sounds",), (3,)), SolverChoice("mixture")),
         seeds=(0, 3),
         tasks=("2sounds",),
         mixtures="some/where",
@@ -78,7 +78,15 @@ def test_what_is_left_out_is_everything_unchanged(tmp_path):
         ('seeds = [-1]\nsolvers = [{ name = "hybrid" }]', "expected 'seeds' of 0 or above, got -1"),
         (
             'tasks = ["2sounds"]\nseeds = [0]\nsolvers = [{ name = "hybrid", tasks = ["3sounds"] }]',
-            "a solver's 'tasks' among the experiment's, got 3sounds",
+            "a solver's 'tasks' among the experiment's, got '3sounds'",
+        ),
+        (
+            'seeds = [0]\nsolvers = [{ name = "hybrid", seeds = [1] }]',
+            "a solver's 'seeds' among the experiment's, got 1",
+        ),
+        (
+            'seeds = [0]\nsolvers = [{ name = "hybrid", steps = [1, 2] }, { name = "hybrid", steps = [2] }]',
+            "each item of 'solvers' once, got ('hybrid', 2) 2 times",
         ),
         ("seeds = [", "not a TOML file"),
     ],

@@ -124,11 +124,11 @@ def test_swapped_estimates_come_back_to_their_references_and_absent_ones_are_las
     assert [source["si_sdr"] for source in sources] == pytest.approx([*(row.si_sdr for row in expected), None])
 
 
-def test_a_solver_runs_on_its_own_tasks_alone(home, tmp_path):
-    choices = (SolverChoice("projection", (1,), ("2speakers",)), SolverChoice("mixture"))
-    rows = plan(small(tmp_path, solvers=choices, seeds=(0,)))
-    assert [(row.solver, row.task) for row in rows] == [
-        ("mixture", "1speech-1sound"), ("projection", "2speakers"), ("mixture", "2speakers"),
+def test_a_solver_runs_on_its_own_tasks_and_seeds_alone(home, tmp_path):
+    choices = (SolverChoice("projection", (1,), ("2speakers",), (1,)), SolverChoice("mixture"))
+    rows = plan(small(tmp_path, solvers=choices, seeds=(0, 1)))
+    assert [(row.solver, row.task, row.seed) for row in rows] == [
+        ("mixture", "1speech-1sound", 0), ("mixture", "2speakers", 0), ("projection", "2speakers", 1),
     ]  # fmt: skip
 
 

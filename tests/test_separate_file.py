@@ -126,7 +126,19 @@ def test_a_folder_is_one_call_and_a_bad_file_does_not_stop_the_others(home, tmp_
     assert "c.wav: not a readable audio file" in printed.err
     assert printed.err.splitlines()[-1].endswith("1 of 4 recordings could not be separated, see above")
     assert {path.name for path in out.iterdir()} == {"a", "b.wav", "b.flac"}
-    assert all((path / "speech.wav").is_file() for path in out.iterdir())
+    tracks = {path: path.stat().st_mtime_ns for path in out.rglob("*.wav") if path.is_file()}
+    assert len(tracks) == 9
+    (folder / "c.wav").unlink()
+    recorded(folder / "a.wav", seconds=0.1, seed=1)
+    assert main(["separate", str(folder), "--out", str(out), *WORDS]) == 0
+    changed = {path.parent.name for path, written in tracks.items() if path.stat().st_mtime_ns != written}
+    assert changed == {"a"}
+
+
+def test_two_recordings_of_one_name_are_refused(home, tmp_path, capsys):
+    files = [str(recorded(tmp_path / folder / "a.wav", seconds=0.1)) for folder in ("x", "y")]
+    assert main(["separate", *files, "--out", str(tmp_path / "out"), *WORDS]) == 2
+    assert "recordings of different names, got a.wav more than once" in capsys.readouterr().err
 
 
 def test_a_folder_without_recordings_is_refused(home, tmp_path, capsys):

@@ -18,6 +18,7 @@ import torch
 
 from unsep_lib.audio import SAMPLE_RATE, dbfs
 from unsep_lib.files import clear_partials, sha256, staged, write_bytes, write_json
+from unsep_lib.memory import peak_memory_mb
 from unsep_lib.pieces import Recording, resampled_blocks, survey, track
 from unsep_lib.priors import Prior
 from unsep_lib.separate import check_count, slots_of, step_count, window_separator
@@ -27,6 +28,7 @@ from unsep_lib.versions import versions
 from unsep_lib.windows import WINDOW, joined, window_starts
 
 KEPT = ".windows-"  # folders of finished windows, beside the files to come
+REPORT = "report.json"
 KEY_LENGTH = 20  # hexadecimal digits
 
 
@@ -45,13 +47,24 @@ class Request:
     seed: int = 0
     device: str = "cpu"
 
+    @property
+    def tracks(self) -> list[str]:
+        """The WAV files' names: the sources', then the residual's."""
+        return [f"{name}.wav" for name in (*file_names(self.specs), "residual")]
+
+    def told(self) -> dict[str, object]:
+        """What a report says of it."""
+        return {
+            "sources": [str(spec) for spec in self.specs],
+            "solver": self.solver.name,
+            "steps": self.steps,
+            "seed": self.seed,
+            "versions": versions(),
+        }
+
     def key(self, path: Path) -> str:
         """Hash of all that decides the result for a file."""
-        known = {
-            "recording": sha256(path), "sources": [str(spec) for spec in self.specs], "weights": dict(self.weights),
-            "solver": self.solver.name, "steps": self.steps, "seed": self.seed, "device": self.device,
-            "versions": versions(),
-        }  # fmt: skip
+        known = self.told() | {"recording": sha256(path), "weights": dict(self.weights), "device": self.device}
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
 
 
@@ -86,11 +99,11 @@ def separate_file(
     Raises:
         ValueError: the file is no recording, or `folder` cannot be written to.
     """
-    began = time.monotonic()
+    began, key = time.monotonic(), wanted.key(path)
     recording = survey(path)
     window = window_separator(wanted.priors, wanted.solver, wanted.steps, wanted.seed, dbfs(recording.power))
     starts = window_starts(recording.working_length)
-    with _kept_windows(folder, wanted.key(path)) as store:
+    with _kept_windows(folder, key) as store, staged(folder) as staging:
         files = [store / f"{index:06d}.npy" for index in range(len(starts))]
         for index, (start, file) in enumerate(zip(starts, files, strict=True)):
             if not file.is_file():
@@ -98,7 +111,20 @@ def separate_file(
                 _save(file, window(piece, index))
             if on_window is not None:
                 on_window(index + 1, len(starts))
-        return _write_tracks(recording, files, folder, wanted, began)
+        residual_db = _write_tracks(recording, files, staging, wanted)
+        report = {"mixture": str(path), "residual_db": round(residual_db, 2), "request": key} | wanted.told()
+        report |= {"seconds": round(time.monotonic() - began, 3), "peak_memory_mb": round(peak_memory_mb())}
+        write_json(staging / REPORT, report)
+    return [folder / name for name in wanted.tracks]
+
+
+def is_done(path: Path, folder: Path, wanted: Request) -> bool:
+    """Whether `folder` holds the files of this very request."""
+    report = folder / REPORT
+    if not all((folder / name).is_file() for name in (*wanted.tracks, REPORT)):
+        return False
+    found: object = json.loads(report.read_text(encoding="utf-8")).get("request")
+    return found == wanted.key(path)
 
 
 @contextlib.contextmanager
@@ -124,41 +150,23 @@ def _save(file: Path, sources: torch.Tensor) -> None:
     write_bytes(file, encoded.getbuffer())
 
 
-def _write_tracks(
-    recording: Recording, files: Sequence[Path], folder: Path, wanted: Request, began: float
-) -> list[Path]:
-    names = [f"{name}.wav" for name in (*file_names(wanted.specs), "residual")]
+def _write_tracks(recording: Recording, files: Sequence[Path], folder: Path, wanted: Request) -> float:
+    """Join the windows' `files` into a WAV file a track; returns the residual's level relative to the input in dB."""
     windows = (torch.from_numpy(numpy.load(file)) for file in files)
     blocks = resampled_blocks(joined(windows, slots_of(wanted.priors)), SAMPLE_RATE, recording.sample_rate)
     unexplained = total = 0.0
     done = 0
-    with staged(folder) as staging:
-        with ExitStack() as stack:
-            shape = (recording.sample_rate, recording.channels)
-            writers = [stack.enter_context(track(staging / name, *shape)) for name in names]
-            for block in blocks:
-                sources = block[..., : recording.frames - done]
-                own = recording.read(done, done + sources.shape[-1])
-                residual = own - sources.sum(dim=0)
-                for write, samples in zip(writers, (*sources, residual), strict=True):
-                    write(samples)
-                unexplained += residual.double().square().sum().item()
-                total += own.double().square().sum().item()
-                done += sources.shape[-1]
-        count = recording.frames * recording.channels
-        residual_db = dbfs(unexplained / count) - dbfs(total / count)
-        write_json(staging / "report.json", _report(recording, wanted, began, residual_db))
-    return [folder / name for name in names]
-
-
-def _report(recording: Recording, wanted: Request, began: float, residual_db: float) -> dict[str, object]:
-    return {
-        "mixture": str(recording.path),
-        "sources": [str(spec) for spec in wanted.specs],
-        "solver": wanted.solver.name,
-        "steps": wanted.steps,
-        "seed": wanted.seed,
-        "seconds": round(time.monotonic() - began, 3),
-        "residual_db": round(residual_db, 2),
-        "versions": versions(),
-    }
+    with ExitStack() as stack:
+        shape = (recording.sample_rate, recording.channels)
+        writers = [stack.enter_context(track(folder / name, *shape)) for name in wanted.tracks]
+        for block in blocks:
+            sources = block[..., : recording.frames - done]
+            own = recording.read(done, done + sources.shape[-1])
+            residual = own - sources.sum(dim=0)
+            for write, samples in zip(writers, (*sources, residual), strict=True):
+                write(samples)
+            unexplained += residual.double().square().sum().item()
+            total += own.double().square().sum().item()
+            done += sources.shape[-1]
+    count = recording.frames * recording.channels
+    return dbfs(unexplained / count) - dbfs(total / count)

@@ -60,14 +60,19 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def separate_all(folders: Mapping[Path, Path], wanted: Request) -> int:
-    """Separate recordings one after another; of several, those that cannot be are told and passed over.
+    """Separate recordings one after another; of several, those that cannot be or are done are told and passed over.
 
     Raises:
         ValueError: one of them, or the only one, could not be separated.
     """
+    from unsep_lib.separate_file import is_done
+
     failed = 0
     for path, folder in folders.items():
         try:
+            if len(folders) > 1 and is_done(path, folder, wanted):
+                print(f"{folder}: done before", file=sys.stderr)
+                continue
             separate_shown(path, folder, wanted)
         except ValueError as error:
             if len(folders) == 1:
@@ -83,22 +88,26 @@ def recordings(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
     """Each recording and the folder for its sources: `out` itself for one file, else a folder in it named after it.
 
     Raises:
-        ValueError: a folder without recordings.
+        ValueError: a folder without recordings, or two of one name.
     """
-    from unsep_lib.audio import AUDIO_SUFFIXES
-
     if len(paths) == 1 and not paths[0].is_dir():
         return {paths[0]: out}
-    found: list[Path] = []
-    for path in paths:
-        inside = (
-            [path] if not path.is_dir() else sorted(p for p in path.iterdir() if p.suffix.lower() in AUDIO_SUFFIXES)
-        )
-        if not inside:
-            raise ValueError(f"{path}: the folder holds no recordings ({', '.join(sorted(AUDIO_SUFFIXES))})")
-        found += inside
+    found = [file for path in paths for file in (_recordings_in(path) if path.is_dir() else [path])]
     stems = Counter(path.stem for path in found)
-    return {path: out / (path.stem if stems[path.stem] == 1 else path.name) for path in found}
+    folders = {path: out / (path.stem if stems[path.stem] == 1 else path.name) for path in found}
+    twice = [folder.name for folder, count in Counter(folders.values()).items() if count > 1]
+    if twice:
+        raise ValueError(f"expected recordings of different names, got {twice[0]} more than once")
+    return folders
+
+
+def _recordings_in(folder: Path) -> list[Path]:
+    from unsep_lib.audio import AUDIO_SUFFIXES
+
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file())
+    if not files:
+        raise ValueError(f"{folder}: the folder holds no recordings ({', '.join(sorted(AUDIO_SUFFIXES))})")
+    return files
 
 
 def separate_shown(path: Path, folder: Path, wanted: Request) -> None:

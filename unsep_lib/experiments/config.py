@@ -26,14 +26,15 @@ Plain = TypeVar("Plain")
 
 @dataclass(frozen=True)
 class SolverChoice:
-    """A solver or baseline by name, the numbers of steps to run a solver with, and the tasks to run it on.
+    """A solver or baseline by name, the numbers of steps to run a solver with, and the tasks and seeds to run it on.
 
-    No steps: the solver's default; no tasks: all of the experiment's.
+    No steps: the solver's default; no tasks or seeds: all of the experiment's.
     """
 
     name: str
     steps: tuple[int, ...] = ()
     tasks: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,12 +105,23 @@ class Experiment:
             raise ValueError(f"expected 'seeds' of 0 or above, got {min(self.seeds)}")
         if any(steps < 1 for solver in self.solvers for steps in solver.steps):
             raise ValueError("expected 'steps' of 1 or above")
-        unknown = {task for solver in self.solvers for task in solver.tasks} - set(self.tasks)
-        if self.tasks and unknown:
-            raise ValueError(f"expected a solver's 'tasks' among the experiment's, got {', '.join(sorted(unknown))}")
+        if self.tasks:
+            _among("tasks", [task for solver in self.solvers for task in solver.tasks], self.tasks)
+        _among("seeds", [seed for solver in self.solvers for seed in solver.seeds], self.seeds)
         _unique("seeds", self.seeds)
-        for key, named in (("solvers", self.solvers), ("priors", self.priors), ("conditions", self.conditions)):
+        _unique("solvers", [(solver.name, *steps) for solver in self.solvers for steps in _each(solver.steps)])
+        for key, named in (("priors", self.priors), ("conditions", self.conditions)):
             _unique(key, [item.name for item in named])
+
+
+def _each(steps: Sequence[int]) -> list[tuple[int, ...]]:
+    return [(step,) for step in steps] or [()]
+
+
+def _among(key: str, values: Sequence[object], known: Sequence[object]) -> None:
+    unknown = [value for value in values if value not in known]
+    if unknown:
+        raise ValueError(f"expected a solver's {key!r} among the experiment's, got {unknown[0]!r}")
 
 
 def _unique(key: str, values: Sequence[object]) -> None:

@@ -61,7 +61,7 @@ def plan(experiment: Experiment) -> list[Row]:
         if slots is None:
             continue
         once = (seed, priors) == (experiment.seeds[0], experiment.priors[0])
-        for solver, steps in _methods(experiment, mixture.task):
+        for solver, steps in _methods(experiment, mixture.task, seed):
             row = _row(mixture, also, condition, slots, solver, experiment.device)
             if solver not in BASELINES:
                 files = shelves[priors.name].files_of(slots)
@@ -73,9 +73,11 @@ def plan(experiment: Experiment) -> list[Row]:
     return rows
 
 
-def _methods(experiment: Experiment, task: str) -> list[tuple[str, int]]:
-    """The solvers and baselines of a task, each with its numbers of steps."""
-    chosen = [choice for choice in experiment.solvers if not choice.tasks or task in choice.tasks]
+def _methods(experiment: Experiment, task: str, seed: int) -> list[tuple[str, int]]:
+    """The solvers and baselines of a task and seed, each with its numbers of steps."""
+    chosen = [
+        choice for choice in experiment.solvers if task in (choice.tasks or [task]) and seed in (choice.seeds or [seed])
+    ]
     return [(choice.name, steps) for choice in chosen for steps in _steps(choice)]
 
 

@@ -1,4 +1,4 @@
-"""The paper's guided sampler with one part changed, for `unsep experiment ablation`."""
+"""Solvers with one part changed, most of them the paper's guided one, for `unsep experiment ablation`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ from unsep_lib.initialise import gaussian_noise, plain_mixture
 from unsep_lib.likelihood import ReconstructionLoss
 from unsep_lib.priors import Prior
 from unsep_lib.schedule import PAPER_STEPS, paper_sigma
+from unsep_lib.solvers.dirac import dirac
 from unsep_lib.solvers.grids import grid_for
 from unsep_lib.solvers.guided import on_paper_grid
 from unsep_lib.solvers.registry import Solver
+from unsep_lib.solvers.several import Run
 from unsep_lib.step_rules import HYBRID_FLOOR, SPHERE_SCALE, Hybrid, hybrid_guidance
+
+WAVEFORM = ReconstructionLoss(chunks=0.0, spectral=0.0)
+NO_SPECTRUM = ReconstructionLoss(spectral=0.0)
 
 
 def log_levels(priors: Sequence[Prior], steps: int) -> list[float]:
@@ -25,23 +30,24 @@ def scaled_guidance(factor: float) -> Hybrid:
     return Hybrid(partial(hybrid_guidance, sphere_scale=factor * SPHERE_SCALE, floor=factor * HYBRID_FLOOR))
 
 
+def _hybrid(name: str, summary: str, run: Run) -> Solver:
+    return Solver(name, summary, PAPER_STEPS, run)
+
+
 ABLATIONS = {
-    name: Solver(name, summary, PAPER_STEPS, run)
-    for name, summary, run in (
-        ("hybrid-from-noise", "start at pure noise", partial(on_paper_grid, rule=Hybrid(), start=gaussian_noise)),
-        ("hybrid-from-mixture", "start at the mixture", partial(on_paper_grid, rule=Hybrid(), start=plain_mixture)),
-        (
-            "hybrid-waveform",
-            "the loss without pieces and spectrum",
-            partial(on_paper_grid, rule=Hybrid(loss=ReconstructionLoss(chunks=0.0, spectral=0.0))),
+    solver.name: solver
+    for solver in (
+        _hybrid(
+            "hybrid-from-noise", "start at pure noise", partial(on_paper_grid, rule=Hybrid(), start=gaussian_noise)
         ),
-        (
-            "hybrid-no-spectrum",
-            "the loss without the spectrum",
-            partial(on_paper_grid, rule=Hybrid(loss=ReconstructionLoss(spectral=0.0))),
+        _hybrid(
+            "hybrid-from-mixture", "start at the mixture", partial(on_paper_grid, rule=Hybrid(), start=plain_mixture)
         ),
-        ("hybrid-half", "steps half as long", partial(on_paper_grid, rule=scaled_guidance(0.5))),
-        ("hybrid-double", "steps twice as long", partial(on_paper_grid, rule=scaled_guidance(2.0))),
-        ("hybrid-log", "levels even in ln σ", partial(on_paper_grid, rule=Hybrid(), levels=log_levels)),
+        _hybrid("hybrid-waveform", "loss of the waveform alone", partial(on_paper_grid, rule=Hybrid(loss=WAVEFORM))),
+        _hybrid("hybrid-no-spectrum", "loss without spectrum", partial(on_paper_grid, rule=Hybrid(loss=NO_SPECTRUM))),
+        _hybrid("hybrid-half", "steps half as long", partial(on_paper_grid, rule=scaled_guidance(0.5))),
+        _hybrid("hybrid-double", "steps twice as long", partial(on_paper_grid, rule=scaled_guidance(2.0))),
+        _hybrid("hybrid-log", "levels even in ln σ", partial(on_paper_grid, rule=Hybrid(), levels=log_levels)),
+        Solver("dirac-heun", "dirac in Heun's steps, two evaluations each", 20, partial(dirac, second_order=True)),
     )
 }
