@@ -16,7 +16,7 @@ from unsep_lib.cli import main
 from unsep_lib.experiments import load_experiment, plan, read_table, run_sweep
 
 COMMAND = "import sys; from unsep_lib.cli import main; sys.exit(main())"
-KILLS, MOST_BETWEEN_KILLS = 3, 15  # of 120 rows, so that no kill comes after the last
+ROWS_A_KILL, MOST_BETWEEN_KILLS = 40, 15  # rows of the sweep for each kill, so that none comes after the last
 PATIENCE = 300  # seconds; only a hang takes that long
 
 
@@ -67,14 +67,15 @@ def kill_after(process, out, rows, pause):
     return children
 
 
-def test_a_sweep_killed_again_and_again_repeats_no_row_and_ends_in_the_same_table(home, tmp_path, one_thread):
-    config, out = write_config(tmp_path, seeds=60), tmp_path / "out"
+@pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.full)])
+def test_a_sweep_killed_again_and_again_repeats_no_row_and_ends_in_the_same_table(kills, home, tmp_path, one_thread):
+    config, out = write_config(tmp_path, seeds=kills * ROWS_A_KILL // 2), tmp_path / "out"
     experiment, moments = load_experiment(config), random.Random()
     rows = len(plan(experiment))
     command = [sys.executable, "-c", COMMAND, "experiment", str(config), "--out", str(out)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     before = {}
-    for kill in range(KILLS):
+    for kill in range(kills):
         process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
         target = len(before) + moments.randrange(1, MOST_BETWEEN_KILLS)
         children = kill_after(process, out, target, moments.uniform(0, 0.05))

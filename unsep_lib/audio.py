@@ -8,7 +8,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import scipy.signal
 import soundfile
 import torch
 import torchaudio.functional
@@ -99,7 +98,9 @@ def resample(samples: torch.Tensor, rate_from: int, rate_to: int) -> torch.Tenso
     if rate_from == rate_to:
         return samples
     if rate_from * rate_to // math.gcd(rate_from, rate_to) ** 2 > LARGEST_KERNEL:
-        filtered = scipy.signal.resample_poly(samples.detach().cpu().numpy(), rate_to, rate_from, axis=-1)
+        from scipy.signal import resample_poly  # half a second that only such rates need
+
+        filtered = resample_poly(samples.detach().cpu().numpy(), rate_to, rate_from, axis=-1)
         return torch.from_numpy(filtered).to(samples)
     resampled: torch.Tensor = torchaudio.functional.resample(samples, rate_from, rate_to)
     return resampled

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
-from scipy.optimize import linear_sum_assignment
 
 WINDOW = 128_000  # samples at 16 kHz: 8 s
 OVERLAP = 32_000  # samples at 16 kHz: 2 s, cross-faded
@@ -73,6 +72,10 @@ def continued_order(before: torch.Tensor, after: torch.Tensor, slots: Sequence[o
     order = list(range(len(slots)))
     for slot in set(slots):
         group = [index for index, other in enumerate(slots) if other == slot]
+        if len(group) == 1:
+            continue
+        from scipy.optimize import linear_sum_assignment  # a third of a second that only such sources need
+
         likeness = torch.einsum("ict,jct->ij", before[group], after[group])
         rows, columns = linear_sum_assignment(-likeness.cpu().numpy())
         for row, column in zip(rows, columns, strict=True):
