@@ -133,6 +133,9 @@ def test_a_folder_is_one_call_and_a_bad_file_does_not_stop_the_others(home, tmp_
     assert main(["separate", str(folder), "--out", str(out), *WORDS]) == 0
     changed = {path.parent.name for path, written in tracks.items() if path.stat().st_mtime_ns != written}
     assert changed == {"a"}
+    gone = [str(tmp_path / "in" / name) for name in ("a.wav", "gone.wav")]
+    assert main(["separate", *gone, "--out", str(out), *WORDS]) == 2
+    assert "gone.wav: no such audio file" in capsys.readouterr().err
 
 
 def test_two_recordings_of_one_name_are_refused(home, tmp_path, capsys):

@@ -99,8 +99,8 @@ def separate_file(
     Raises:
         ValueError: the file is no recording, or `folder` cannot be written to.
     """
-    began, key = time.monotonic(), wanted.key(path)
-    recording = survey(path)
+    began = time.monotonic()
+    recording, key = survey(path), wanted.key(path)
     window = window_separator(wanted.priors, wanted.solver, wanted.steps, wanted.seed, dbfs(recording.power))
     starts = window_starts(recording.working_length)
     with _kept_windows(folder, key) as store, staged(folder) as staging:
@@ -121,7 +121,7 @@ def separate_file(
 def is_done(path: Path, folder: Path, wanted: Request) -> bool:
     """Whether `folder` holds the files of this very request."""
     report = folder / REPORT
-    if not all((folder / name).is_file() for name in (*wanted.tracks, REPORT)):
+    if not all(file.is_file() for file in (path, report, *(folder / name for name in wanted.tracks))):
         return False
     found: object = json.loads(report.read_text(encoding="utf-8")).get("request")
     return found == wanted.key(path)
