@@ -41,19 +41,5 @@ def test_a_part_that_is_changed_changes_the_result(name):
     assert (runs[0] - runs[1]).norm() > 1e-3 * runs[0].norm()
 
 
-def test_heuns_steps_converge_faster_than_eulers(monkeypatch):
-    monkeypatch.setattr("unsep_lib.solvers.dirac.CHURN", 0.0)
-    example = gaussian_example(2, 40)
-
-    def separated(solver, steps):
-        return solve(example.mixture[None], example.priors, solver=solver, steps=steps, seeds=[0])
-
-    limit = separated(ABLATIONS["dirac-heun"], 800)
-    heun = [(separated(ABLATIONS["dirac-heun"], steps) - limit).norm().item() for steps in (20, 40)]
-    euler = [(separated("dirac", steps) - limit).norm().item() for steps in (20, 40)]
-    assert heun[0] < 0.5 * euler[0]
-    assert heun[1] < 0.5 * euler[1]
-
-
 def test_no_ablation_hides_a_solver():
     assert len(SAMPLERS) == len(SOLVERS) + len(ABLATIONS)

@@ -48,8 +48,18 @@ def affine(matrix, mixture, column, noise):
     return AffineStep(matrix, column * spectrum[:, None], noise)
 
 
+def held_step(free, ratio):
+    """A⁻¹(ratio^A − 1) for A = 1 + (all ones)."""
+    rates = torch.eye(free, dtype=torch.float64) + 1
+    reached = torch.linalg.matrix_exp(rates * math.log(ratio)) if ratio else torch.zeros_like(rates)
+    return torch.linalg.solve(rates, reached - torch.eye(free, dtype=torch.float64))
+
+
 def dirac_moments(priors, mixture, eliminated=-1):
-    """The K−1 free sources u of x = E u + f y, in steps of σ_n/(1 + γ) and back up, then all K of them."""
+    """The K−1 free sources u of x = E u + f y, in steps of σ_n/(1 + γ) and back up, then all K of them.
+
+    With the denoisers held, `σ du/dσ = A u + …`, A = 1 + (all ones): Euler's step for two sources, else its solution.
+    """
     powers, count = powers_of(priors), len(priors)
     free = torch.ones(count, dtype=torch.bool)
     free[eliminated] = False
@@ -61,8 +71,8 @@ def dirac_moments(priors, mixture, eliminated=-1):
     churn = 1 + min(20 / STEPS, math.sqrt(2) - 1)
     steps, identity = [], torch.eye(count - 1, dtype=torch.float64)
     for sigma, after in pairwise(GRID):
-        slope = torch.diag_embed(sigma**2 / (powers + sigma**2)) / sigma
-        drift = (after / churn - sigma) * difference @ slope
+        gap, ratio = torch.diag_embed(sigma**2 / (powers + sigma**2)), after / churn / sigma
+        drift = (held_step(count - 1, ratio) if count > 2 else (ratio - 1) * identity) @ difference @ gap
         added = (after**2 - (after / churn) ** 2) * identity
         steps.append(affine(identity + drift @ embed, mixture, drift @ rest, added))
     start = noisy_mixture_moments(mixture, count, GRID[0])

@@ -1,4 +1,4 @@
-"""Solvers with one part changed, most of them the paper's guided one, for `unsep experiment ablation`."""
+"""The paper's guided sampler with one part changed, for `unsep experiment ablation`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from unsep_lib.initialise import gaussian_noise, plain_mixture
 from unsep_lib.likelihood import ReconstructionLoss
 from unsep_lib.priors import Prior
 from unsep_lib.schedule import PAPER_STEPS, paper_sigma
-from unsep_lib.solvers.dirac import dirac
 from unsep_lib.solvers.grids import grid_for
 from unsep_lib.solvers.guided import on_paper_grid
 from unsep_lib.solvers.registry import Solver
@@ -48,6 +47,5 @@ ABLATIONS = {
         _hybrid("hybrid-half", "steps half as long", partial(on_paper_grid, rule=scaled_guidance(0.5))),
         _hybrid("hybrid-double", "steps twice as long", partial(on_paper_grid, rule=scaled_guidance(2.0))),
         _hybrid("hybrid-log", "levels even in ln σ", partial(on_paper_grid, rule=Hybrid(), levels=log_levels)),
-        Solver("dirac-heun", "dirac in Heun's steps, two evaluations each", 20, partial(dirac, second_order=True)),
     )
 }

@@ -11,13 +11,14 @@ import torch
 
 from unsep_lib.initialise import from_noisy_mixture
 from unsep_lib.priors import Prior
-from unsep_lib.solvers.grids import check_levels, grid_for
+from unsep_lib.solvers.grids import grid_for
 from unsep_lib.solvers.loop import OnStep, Seeds, Start, report, seeded_noise
 from unsep_lib.solvers.projections import END_SIGMA, START_SIGMA
 from unsep_lib.solvers.several import mean_of
 from unsep_lib.step_rules import Estimate, denoise_all
 
 CHURN = 20.0  # S_churn; without it the samples hardly spread (Gaussian sources)
+FEWEST_EXACT = 3  # by exact steps two sources lose 3 dB (17 in-domain mixtures), three gain 0.5 and 1.4 (four mixtures each)
 MOST_CHURN = math.sqrt(2) - 1  # γ's bound (arXiv 2206.00364)
 
 
@@ -31,14 +32,13 @@ def dirac(
     eliminated: int | torch.Tensor = -1,
     start: Start = from_noisy_mixture,
     start_sigma: float = START_SIGMA,
-    second_order: bool = False,
 ) -> torch.Tensor:
     """One source e is what the others leave, `x_e = y − Σ_{k≠e} x_k`; they follow score differences (arXiv 2302.02257).
 
     Euler steps of `dx_k/dσ = (x_k − D_k(x_k))/σ − (x_e − D_e(x_e))/σ`, variance-exploding, down to σ_n/(1 + γ), then
     noise up to σ_n: churn with `γ = min(S_churn/steps, √2 − 1)` (arXiv 2206.00364), the priors evaluated on the grid
     alone. The sources add up to the mixture. Which source is `eliminated` (its index, or one a mixture [batch]) changes
-    the result. second_order: Heun's steps (arXiv 2206.00364), which evaluate the priors a second time, off the grid.
+    the result.
     """
     grid = grid_for(priors, start_sigma, END_SIGMA, steps)
     churn = 1 + min(CHURN / (len(grid) - 1), MOST_CHURN)
@@ -47,11 +47,7 @@ def dirac(
     for step, (sigma, sigma_next) in enumerate(pairwise(grid), start=1):
         with torch.no_grad():
             clean = denoise_all(priors, state, sigma)
-        way, slope = sigma_next / churn - sigma, _slope(state, clean, sigma, eliminated)
-        if second_order and sigma_next > 0:
-            reached = completed(state + way * slope, mixture, eliminated)
-            slope = (slope + _slope_at(priors, reached, sigma_next / churn, eliminated)) / 2
-        state = state + way * slope
+        state = _moved(state, clean, sigma_next / churn / sigma, eliminated)
         if sigma_next > 0:
             state = state + sigma_next * math.sqrt(1 - churn**-2) * noise.draw()
         state = completed(state, mixture, eliminated)
@@ -77,18 +73,19 @@ def completed(state: torch.Tensor, mixture: torch.Tensor, eliminated: int | torc
     return torch.where(place[..., None], rest[:, None], state)
 
 
-def _slope(state: torch.Tensor, clean: torch.Tensor, sigma: float, eliminated: int | torch.Tensor) -> torch.Tensor:
-    """`dx/dσ` of every source: its score difference to the eliminated one."""
-    own = (state - clean) / sigma
-    return own - _of(own, eliminated)[:, None]
+def _moved(state: torch.Tensor, clean: torch.Tensor, ratio: float, eliminated: int | torch.Tensor) -> torch.Tensor:
+    """The state [batch, source, time] at `ratio` times its noise level; the eliminated source's is meaningless.
 
-
-def _slope_at(
-    priors: Sequence[Prior], state: torch.Tensor, sigma: float, eliminated: int | torch.Tensor
-) -> torch.Tensor:
-    check_levels(priors, [sigma, 0.0])
-    with torch.no_grad():
-        return _slope(state, denoise_all(priors, state, sigma), sigma, eliminated)
+    Euler's step, but of three or more sources for what all that follow share: it falls with σ to the power of the
+    number of sources, so it takes its exact step, where Euler's would overshoot, and diverge from four sources on.
+    """
+    count, gap = state.shape[1], state - clean
+    gap = gap - _of(gap, eliminated)[:, None]
+    change = (ratio - 1) * gap
+    if count >= FEWEST_EXACT:
+        shared = gap.sum(dim=1, keepdim=True) / (count - 1)
+        change = change + ((ratio**count - 1) / count - (ratio - 1)) * shared
+    return state + change
 
 
 def _of(sources: torch.Tensor, index: int | torch.Tensor) -> torch.Tensor:

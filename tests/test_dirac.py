@@ -1,0 +1,30 @@
+import numpy
+import pytest
+import torch
+from scipy.integrate import solve_ivp
+
+from unsep_lib.ground_truth import gaussian_example
+from unsep_lib.solvers import solve
+from unsep_lib.solvers.dirac import _moved, completed
+
+
+@pytest.mark.parametrize("count", [3, 5])
+def test_a_step_of_three_or_more_sources_solves_the_equation_of_constant_denoisers(count):
+    draws = torch.randn(2 * count + 1, 1, generator=torch.Generator().manual_seed(count)).double()
+    clean, begin, mixture = draws[:count], draws[count:-1].clone(), draws[-1]
+    begin[-1] = mixture - begin[:-1].sum(dim=0)
+
+    def slope(sigma, followers):
+        last = mixture.item() - followers.sum()
+        return ((followers - clean[:-1, 0].numpy()) - (last - clean[-1].item())) / sigma
+
+    found = solve_ivp(slope, (1.0, 0.3), begin[:-1, 0].numpy(), rtol=1e-10, atol=1e-12).y[:, -1]
+    moved = completed(_moved(begin[None], clean[None], 0.3, -1), mixture[None], -1)
+    numpy.testing.assert_allclose(moved[0, :-1, 0].numpy(), found, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("count", [4, 6])
+def test_many_sources_do_not_diverge(count):
+    example = gaussian_example(count, 400)
+    found = solve(example.mixture[None], example.priors, solver="dirac-restart", steps=40, seeds=[0])[0]
+    assert found.square().sum() < 4 * example.mixture.square().sum()
