@@ -18,7 +18,7 @@ from unsep_lib.solvers.several import mean_of
 from unsep_lib.step_rules import Estimate, denoise_all
 
 CHURN = 20.0  # S_churn; without it the samples hardly spread (Gaussian sources)
-FEWEST_EXACT = 3  # by exact steps two sources lose 3 dB (17 in-domain mixtures), three gain 0.5 and 1.4 (four mixtures each)
+FEWEST_EXACT = 3  # two sources lose 3 dB by exact steps (17 in-domain mixtures), three gain 0.5 and 1.4 (4 each)
 MOST_CHURN = math.sqrt(2) - 1  # γ's bound (arXiv 2206.00364)
 
 
