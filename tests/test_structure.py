@@ -48,7 +48,10 @@ ARROWS = {
     "ground_truth": "initialise priors schedule solvers step_rules",
     "windows": "",
     "separate": "audio checkpoints priors solvers specification windows",
+    "pieces": "audio",
+    "separate_file": "audio files memory pieces priors separate solvers specification versions windows",
     "metrics": "specification",
+    "intelligibility": "audio metrics mixtures",
     "baselines": "priors",
     "evaluation": "baselines memory metrics mixtures separate",
     "experiments": "audio baselines checkpoints clips embedded evaluation files metrics mixtures parallel priors "
