@@ -44,39 +44,39 @@ class Recording:
 
     def working(self, start: int, stop: int) -> torch.Tensor:
         """What the whole file at 16 kHz holds from sample `start`, a whole second, to `stop`."""
-        return _resampled_piece(self.read, self.frames, self.sample_rate, start, min(stop, self.working_length))
+        up, down, context = _ratio(self.sample_rate, SAMPLE_RATE)
+        stop = min(stop, self.working_length)
+        first = max(0, start // up * down - context)
+        last = min(self.frames, -(-stop // up) * down + context)
+        skipped = start - first // down * up
+        return resample(self.read(first, last), self.sample_rate, SAMPLE_RATE)[..., skipped : skipped + stop - start]
 
 
 def survey(path: Path | str) -> Recording:
-    """Read a whole file, a piece at a time.
+    """Read a whole file once, a piece at a time.
 
     Raises:
         ValueError: as `read_audio`, for any piece.
     """
     path = Path(path)
-    first = read_audio(path, 0, 1)
-    channels, rate = first.samples.shape[0], first.sample_rate
-    frames, claimed = 0, soundfile.info(os.fsencode(path)).frames
-    while frames < claimed:
-        read = read_audio(path, frames, frames + PIECE * rate).samples.shape[-1]
-        frames += read
-        if read < PIECE * rate:
-            break
-    found = Recording(path, channels, frames, rate, 0.0)
-    squares, length, hop = 0.0, found.working_length, PIECE * SAMPLE_RATE
-    for start in range(0, length, hop):
-        squares += found.working(start, start + hop).double().square().sum().item()
-    return Recording(path, channels, frames, rate, squares / (length * channels))
+    rate = read_audio(path, 0, 1).sample_rate
+    frames = count = 0
+    squares = 0.0
 
+    def pieces() -> Iterator[torch.Tensor]:
+        nonlocal frames
+        claimed = soundfile.info(os.fsencode(path)).frames
+        while frames < claimed:
+            piece = read_audio(path, frames, frames + PIECE * rate).samples
+            frames += piece.shape[-1]
+            yield piece
+            if piece.shape[-1] < PIECE * rate:
+                return
 
-def _resampled_piece(
-    read: Callable[[int, int], torch.Tensor], frames: int, rate: int, start: int, stop: int
-) -> torch.Tensor:
-    up, down, context = _ratio(rate, SAMPLE_RATE)
-    first = max(0, start // up * down - context)
-    last = min(frames, -(-stop // up) * down + context)
-    skipped = start - first // down * up
-    return resample(read(first, last), rate, SAMPLE_RATE)[..., skipped : skipped + stop - start]
+    for block in resampled_blocks(pieces(), rate, SAMPLE_RATE):
+        squares += block.double().square().sum().item()
+        count += block.numel()
+    return Recording(path, block.shape[0], frames, rate, squares / count)
 
 
 def resampled_blocks(blocks: Iterable[torch.Tensor], rate_from: int, rate_to: int) -> Iterator[torch.Tensor]:

@@ -91,7 +91,7 @@ def separate(
     count = step_count(chosen, steps)
     working = resample(samples, sample_rate, SAMPLE_RATE)
     window = window_separator(priors, chosen, count, seed, rms_dbfs(working), on_step)
-    sources = in_windows(working, window, slots_of(priors), on_window)
+    sources = in_windows(working, window, slots_for(priors), on_window)
     sources = resample(sources, SAMPLE_RATE, sample_rate)[..., : samples.shape[-1]]
     residual = samples - sources.sum(dim=0)
     return Separation(sources, residual, sample_rate, chosen.name, count, seed, time.monotonic() - began)
@@ -121,7 +121,7 @@ def window_separator(
     return window
 
 
-def slots_of(priors: Sequence[Prior]) -> list[object]:
+def slots_for(priors: Sequence[Prior]) -> list[object]:
     """What each source is: equal for those of one network and label, which can be confused."""
     return [(id(getattr(prior, "network", prior)), getattr(prior, "label_index", None)) for prior in priors]
 

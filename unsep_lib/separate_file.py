@@ -21,7 +21,7 @@ from unsep_lib.files import clear_partials, sha256, staged, write_bytes, write_j
 from unsep_lib.memory import peak_memory_mb
 from unsep_lib.pieces import Recording, resampled_blocks, survey, track
 from unsep_lib.priors import Prior
-from unsep_lib.separate import check_count, slots_of, step_count, window_separator
+from unsep_lib.separate import check_count, slots_for, step_count, window_separator
 from unsep_lib.solvers import DEFAULT_SOLVER, Solver, solver_named
 from unsep_lib.specification import SourceSpec, file_names
 from unsep_lib.versions import versions
@@ -153,7 +153,7 @@ def _save(file: Path, sources: torch.Tensor) -> None:
 def _write_tracks(recording: Recording, files: Sequence[Path], folder: Path, wanted: Request) -> float:
     """Join the windows' `files` into a WAV file a track; returns the residual's level relative to the input in dB."""
     windows = (torch.from_numpy(numpy.load(file)) for file in files)
-    blocks = resampled_blocks(joined(windows, slots_of(wanted.priors)), SAMPLE_RATE, recording.sample_rate)
+    blocks = resampled_blocks(joined(windows, slots_for(wanted.priors)), SAMPLE_RATE, recording.sample_rate)
     unexplained = total = 0.0
     done = 0
     with ExitStack() as stack:

@@ -35,10 +35,10 @@ def dirac(
 ) -> torch.Tensor:
     """One source e is what the others leave, `x_e = y − Σ_{k≠e} x_k`; they follow score differences (arXiv 2302.02257).
 
-    Euler steps of `dx_k/dσ = (x_k − D_k(x_k))/σ − (x_e − D_e(x_e))/σ`, variance-exploding, down to σ_n/(1 + γ), then
-    noise up to σ_n: churn with `γ = min(S_churn/steps, √2 − 1)` (arXiv 2206.00364), the priors evaluated on the grid
-    alone. The sources add up to the mixture. Which source is `eliminated` (its index, or one a mixture [batch]) changes
-    the result.
+    Euler steps of `dx_k/dσ = (x_k − D_k(x_k))/σ − (x_e − D_e(x_e))/σ` (of three or more sources in part exact steps),
+    variance-exploding, down to σ_n/(1 + γ), then noise up to σ_n: churn with `γ = min(S_churn/steps, √2 − 1)` (arXiv
+    2206.00364), the priors evaluated on the grid alone. The sources add up to the mixture. Which source is `eliminated`
+    (its index, or one a mixture [batch]) changes the result.
     """
     grid = grid_for(priors, start_sigma, END_SIGMA, steps)
     churn = 1 + min(CHURN / (len(grid) - 1), MOST_CHURN)
