@@ -249,7 +249,8 @@ def evaluated(mixtures, *more):
 def test_evaluation_writes_the_pinned_layout(home, mixtures):
     result = evaluated(mixtures)
     assert list(result) == [
-        "si_sdr", "si_sdr_improvement", "collapsed", "seconds_per_mixture", "peak_memory_mb", "rows",
+        "si_sdr", "si_sdr_improvement", "collapsed", "seconds_per_mixture", "slot_switches", "window_passages",
+        "peak_memory_mb", "rows",
     ]  # fmt: skip
     assert result["si_sdr"].keys() == result["si_sdr_improvement"].keys() == STATISTIC
     assert all(list(row) == ["mixture", "source", "label", "si_sdr", "si_sdr_improvement"] for row in result["rows"])

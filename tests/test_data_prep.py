@@ -2,10 +2,12 @@ import numpy
 import pytest
 import torch
 
+from data_prep.long_mixtures import SECONDS, long_mixture
 from data_prep.packages import Package
 from data_prep.phrases import DRUM_CHANNEL, INSTRUMENTS, compose
 from data_prep.training_sounds import strung_phrase
 from data_prep.yardsticks import SELECTION_CLIPS, SELECTION_SPEAKERS, split_yardsticks
+from unsep_lib.audio import write_audio
 from unsep_lib.clips import Clip
 from unsep_lib.mixtures import speaker_of
 
@@ -39,6 +41,20 @@ def test_too_few_speakers_or_clips_are_refused():
     speech.append(clip("LibriSpeech", "/x/9/1/0.flac", "", 0))
     with pytest.raises(ValueError, match="more than 2 test clips of a, got 1"):
         split_yardsticks(speech, [clip("FSD", "/y/a.wav", "a", 0)])
+
+
+def test_a_long_mixture_is_its_sources_strung_until_its_end(tmp_path):
+    clips = []
+    for label, hertz in (("", 300), ("Cello", 3000)):
+        tone = 0.3 * torch.sin(6.2832 * hertz * torch.arange(RATE) / RATE)
+        write_audio(tmp_path / f"{hertz}.wav", tone, RATE)
+        clips.append([clip("own", str(tmp_path / f"{hertz}.wav"), label, 0)])
+    mixture = long_mixture("m", clips, numpy.random.default_rng(0))
+    assert list(map(str, mixture.specs)) == ["speech", "sound:Cello"]
+    assert mixture.sources.shape == (2, SECONDS * RATE)
+    torch.testing.assert_close(mixture.sources.sum(dim=0), mixture.mixture)
+    spectra = torch.fft.rfft(mixture.sources.unflatten(1, (-1, RATE))).abs()
+    assert (spectra.argmax(dim=-1) == torch.tensor([[300], [3000]])).all()
 
 
 @pytest.mark.parametrize("label", INSTRUMENTS)

@@ -3,7 +3,7 @@ import numpy
 import pytest
 import torch
 
-from unsep_lib.metrics import best_order, si_sdr, statistic
+from unsep_lib.metrics import best_order, si_sdr, slot_switches, statistic
 from unsep_lib.specification import parse_spec
 
 
@@ -36,6 +36,17 @@ def test_only_sources_of_one_specification_are_permuted():
     different = [parse_spec("speech"), parse_spec("sound:Flute"), parse_spec("sound:Cello")]
     assert best_order(swapped, references, same) == [1, 0, 2]
     assert best_order(swapped, references, different) == [0, 1, 2]
+
+
+def test_switches_are_counted_between_pieces_in_which_every_reference_sounds():
+    torch.manual_seed(0)
+    references = torch.randn(2, 600)
+    references[1, 300:400] = 0  # the fourth piece is passed over
+    estimates = references + 0.1 * torch.randn(2, 600)
+    assert slot_switches(estimates, references, 100) == (0, 4)
+    estimates[:, 100:300] = estimates[[1, 0], 100:300]
+    assert slot_switches(estimates, references, 100) == (2, 4)
+    assert slot_switches(estimates, references, 601) == (0, 0)
 
 
 def test_the_interval_covers_the_true_mean_about_as_often_as_it_says():

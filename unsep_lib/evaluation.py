@@ -8,10 +8,12 @@ from dataclasses import asdict, dataclass
 
 import torch
 
+from unsep_lib.audio import SAMPLE_RATE
 from unsep_lib.baselines import oracle_ratio_mask
 from unsep_lib.memory import peak_memory_mb
-from unsep_lib.metrics import Statistic, best_order, si_sdr, statistic
+from unsep_lib.metrics import Statistic, best_order, si_sdr, slot_switches, statistic
 from unsep_lib.mixtures import Mixture
+from unsep_lib.windows import HOP
 
 COLLAPSE_DB = -10.0  # a source whose SI-SDR falls by more than this has collapsed
 
@@ -29,10 +31,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores over mixtures; silent references are left out."""
+    """Scores over mixtures; silent references are left out.
+
+    switches: how often sources changed places in `passages` from one window's 6 s to the next window's.
+    """
 
     rows: tuple[Row, ...]
     seconds_per_mixture: float
+    switches: int = 0
+    passages: int = 0
 
     def statistic(self, field: str) -> Statistic:
         """Mean, median and 95 % interval over mixtures of "si_sdr" or "si_sdr_improvement"."""
@@ -50,6 +57,8 @@ class Evaluation:
             "si_sdr_improvement": asdict(self.statistic("si_sdr_improvement")),
             "collapsed": self.collapsed,
             "seconds_per_mixture": self.seconds_per_mixture,
+            "slot_switches": self.switches,
+            "window_passages": self.passages,
             "peak_memory_mb": peak_memory_mb(),
             "rows": [asdict(row) for row in self.rows],
         }
@@ -78,18 +87,20 @@ def evaluate(
         ValueError: no mixtures, or only silent references.
     """
     rows: list[Row] = []
-    seconds = 0.0
+    seconds, switches, passages = 0.0, 0, 0
     for mixture in mixtures:
         began = time.monotonic()
         estimates = method(mixture)
         seconds += time.monotonic() - began
         scored = score(mixture, estimates)
         rows += scored
+        switched, passed = slot_switches(estimates, mixture.sources, round(HOP * mixture.sample_rate / SAMPLE_RATE))
+        switches, passages = switches + switched, passages + passed
         if on_mixture is not None:
             on_mixture(mixture.name, scored)
     if not rows:
         raise ValueError("expected at least one mixture with an audible reference, got none")
-    return Evaluation(tuple(rows), seconds / len(mixtures))
+    return Evaluation(tuple(rows), seconds / len(mixtures), switches, passages)
 
 
 def oracle(mixture: Mixture) -> torch.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy
 import torch
@@ -45,6 +46,20 @@ def best_order(estimates: torch.Tensor, references: torch.Tensor, specs: Sequenc
         for row, column in zip(rows, columns, strict=True):
             order[group[row]] = group[column]
     return order
+
+
+def slot_switches(estimates: torch.Tensor, references: torch.Tensor, piece: int) -> tuple[int, int]:
+    """How often sources change places over time: (switches, passages from one piece to the next).
+
+    estimates, references [source, time] are cut into pieces of `piece` samples. A switch is a piece in which another
+    order of the estimates than in the piece before has the highest mean SI-SDR, whatever the sources are; pieces in
+    which a reference is silent are passed over.
+    """
+    starts = range(0, references.shape[-1] - piece + 1, piece)
+    heard = [slice(start, start + piece) for start in starts if references[:, start : start + piece].any(dim=-1).all()]
+    alike = [SourceSpec("any")] * len(references)
+    orders = [best_order(estimates[:, one], references[:, one], alike) for one in heard]
+    return sum(before != after for before, after in pairwise(orders)), max(len(orders) - 1, 0)
 
 
 @dataclass(frozen=True)

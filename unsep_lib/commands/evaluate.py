@@ -109,6 +109,8 @@ def evaluate_and_say(
     report = evaluation.as_json()
     print(f"{100 * evaluation.collapsed:.1f} % of sources collapsed, {evaluation.seconds_per_mixture:.1f} s a mixture, "
           f"{report['peak_memory_mb']:.0f} MB at most")  # fmt: skip
+    if evaluation.passages:
+        print(f"{evaluation.switches} slot switches in {evaluation.passages} passages from one window to the next")
     if heard is not None:
         report["voices"] = show_voices(heard)
     if file is not None:

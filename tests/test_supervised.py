@@ -1,0 +1,105 @@
+import numpy
+import pytest
+import soundfile
+import torch
+from safetensors.torch import load_file, save_file
+
+from unsep_lib.clips import Clip
+from unsep_lib.mixtures import Mixture
+from unsep_lib.specification import parse_spec
+from unsep_lib.supervised import Control, ControlConfig, ControlSize, load_control, train_control
+from unsep_lib.supervised.__main__ import main
+from unsep_lib.supervised.run import improvement
+
+RATE = 16_000
+TINY = ControlSize(kernel=32, filters=16, bottleneck=8, hidden=16, blocks=2, repeats=1)
+SPECS = (parse_spec("speech"), parse_spec("sound:Cello"))
+
+
+def tone(hertz, seconds=2.0):
+    return 0.3 * numpy.sin(2 * numpy.pi * hertz * numpy.arange(round(seconds * RATE)) / RATE)
+
+
+@pytest.fixture
+def kinds(tmp_path):
+    """A low tone as the voice, a high one as the other sound."""
+    found = []
+    for label, hertz in (("", 300), ("Cello", 3000)):
+        path = tmp_path / f"{hertz}.wav"
+        soundfile.write(path, tone(hertz), RATE)
+        found.append([Clip("tones", str(path), "", label, "train", RATE, 2 * RATE, ((0.0, 2.0),))])
+    return found
+
+
+def config(minutes=1.0, **changes):
+    return ControlConfig(minutes, **({"size": TINY, "batch": 2, "segment_seconds": 0.25} | changes))
+
+
+def stopping_at(*steps):
+    def stop(run, _):
+        if run.step in steps:
+            raise KeyboardInterrupt
+
+    return stop
+
+
+def trained(kinds, folder, steps):
+    """Train up to a number of steps, stopping at each of `steps`; returns the file's tensors."""
+    for step in steps:
+        with pytest.raises(KeyboardInterrupt):
+            train_control(*kinds, [], folder, config(), on_step=stopping_at(step))
+    return load_file(folder / "conv_tasnet.safetensors")
+
+
+def test_it_learns_to_part_two_tones(kinds, tmp_path):
+    sources = torch.from_numpy(numpy.stack([tone(300, 0.5), tone(3000, 0.5)])).float()
+    mixture = Mixture("m", sources.sum(dim=0), sources, SPECS)
+    trained(kinds, tmp_path / "run", [60])
+    untrained = Control(TINY).eval()
+    learnt = load_control(tmp_path / "run" / "conv_tasnet.safetensors")
+    assert improvement(learnt, [mixture]) > improvement(untrained, [mixture]) + 10
+    loud = learnt.separate(10 * mixture.mixture)
+    torch.testing.assert_close(loud, 10 * learnt.separate(mixture.mixture), rtol=1e-4, atol=1e-5)
+    assert not learnt.separate(torch.zeros(4000)).isnan().any()
+
+
+def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(kinds, tmp_path):
+    whole, parts = trained(kinds, tmp_path / "whole", [6]), trained(kinds, tmp_path / "parts", [3, 6])
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_the_rate_is_constant_and_then_falls_to_zero():
+    one = ControlConfig(10)
+    assert [one.rate(60 * minute) for minute in (0, 5, 7.5, 10)] == pytest.approx([1e-3, 1e-3, 5e-4, 0.0])
+
+
+def test_another_recipe_in_the_folder_is_refused_and_more_minutes_are_not(kinds, tmp_path):
+    trained(kinds, tmp_path, [1])
+    with pytest.raises(ValueError, match="another recipe"):
+        train_control(*kinds, [], tmp_path, config(seed=1))
+    with pytest.raises(KeyboardInterrupt):
+        train_control(*kinds, [], tmp_path, config(2.0), on_step=stopping_at(2))
+
+
+@pytest.mark.parametrize("minutes", [0, -1, float("inf"), float("nan")])
+def test_minutes_that_are_none_are_refused(minutes):
+    with pytest.raises(ValueError, match="expected minutes of training above 0"):
+        ControlConfig(minutes)
+
+
+def test_files_that_are_no_control_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="no such control file"):
+        load_control(tmp_path / "gone.safetensors")
+    for name, content in (("torn", b"\x00" * 9), ("text", b"not weights")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match="not a control saved by unsep"):
+            load_control(tmp_path / name)
+    save_file({"a": torch.zeros(1)}, tmp_path / "other", metadata={"card": '{"format": "other"}'})
+    with pytest.raises(ValueError, match="expected format unsep-conv-tasnet-1, got 'other'"):
+        load_control(tmp_path / "other")
+
+
+def test_the_command_refuses_in_one_sentence(tmp_path, capsys):
+    gone = str(tmp_path / "gone.jsonl")
+    assert main(["--speech", gone, "--sounds", gone, "--minutes", "1", "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.startswith("unsep: ")

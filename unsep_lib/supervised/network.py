@@ -1,0 +1,73 @@
+"""torchaudio's Conv-TasNet that parts a voice from another sound, and its file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torchaudio.models import ConvTasNet
+
+from unsep_lib.files import write_bytes
+from unsep_lib.supervised.config import ControlSize
+
+FORMAT = "unsep-conv-tasnet-1"
+SHIPPED = Path(__file__).parent / "conv_tasnet.safetensors"
+SLOTS = ("speech", "sound")  # which output is which: the priors' names
+LEVEL_FLOOR = 1e-8  # added to a mixture's RMS, so that silence is not divided by zero
+
+
+class Control(torch.nn.Module):
+    """Conv-TasNet (arXiv 1809.07454) with one output for the voice and one for the other sound."""
+
+    def __init__(self, size: ControlSize):
+        super().__init__()
+        self.size = size
+        self.network = ConvTasNet(
+            num_sources=len(SLOTS), enc_kernel_size=size.kernel, enc_num_feats=size.filters,
+            msk_kernel_size=size.block_kernel, msk_num_feats=size.bottleneck, msk_num_hidden_feats=size.hidden,
+            msk_num_layers=size.blocks, msk_num_stacks=size.repeats, msk_activate="relu",
+        )  # fmt: skip
+
+    def forward(self, mixture: torch.Tensor) -> torch.Tensor:
+        """Estimates [batch, slot, time] of mixtures [batch, time] at 16 kHz, each seen at an RMS of one."""
+        level = mixture.square().mean(dim=-1, keepdim=True).sqrt() + LEVEL_FLOOR
+        estimates: torch.Tensor = self.network((mixture / level)[:, None]) * level[:, None]
+        return estimates
+
+    @torch.no_grad()
+    def separate(self, mixture: torch.Tensor) -> torch.Tensor:
+        """The voice and the other sound [slot, time] in `mixture` [time] at 16 kHz."""
+        (estimates,) = self.forward(mixture[None])
+        return estimates
+
+
+def save_control(path: Path | str, control: Control, card: Mapping[str, object]) -> None:
+    """Write weights and card (JSON-serialisable) as one safetensors file, atomically."""
+    header = {**card, "format": FORMAT, "size": asdict(control.size)}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in control.state_dict().items()}
+    write_bytes(path, save(tensors, metadata={"card": json.dumps(header, ensure_ascii=False)}))
+
+
+def load_control(path: Path | str = SHIPPED) -> Control:
+    """The control in a file, ready to separate.
+
+    Raises:
+        ValueError: the file is missing or holds no such weights.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"{path}: no such control file")
+    try:
+        with safe_open(path, framework="pt") as archive:
+            card = json.loads((archive.metadata() or {})["card"])
+            if card["format"] != FORMAT:
+                raise ValueError(f"expected format {FORMAT}, got {card['format']!r}")
+            control = Control(ControlSize(**card["size"]))
+            control.load_state_dict({name: archive.get_tensor(name) for name in archive.keys()})  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{path}: not a control saved by unsep ({' '.join(str(error).split())})") from error
+    return control.eval().requires_grad_(False)

@@ -1,0 +1,158 @@
+"""Training the control on random mixtures of clips: resumable, one process."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
+
+from unsep_lib.clips import Clip
+from unsep_lib.files import alone, write_bytes
+from unsep_lib.metrics import si_sdr
+from unsep_lib.mixtures import Mixture
+from unsep_lib.mixtures.making import LEVEL_HIGH, LEVEL_LOW
+from unsep_lib.supervised.config import ControlConfig
+from unsep_lib.supervised.network import SLOTS, Control, save_control
+from unsep_lib.training.crops import CropStream
+
+CHECKPOINT_SECONDS = 120.0  # a kill loses at most this much training
+VALIDATION_SECONDS = 300.0
+STATE_FILE, CONTROL_FILE = "state.pt", "conv_tasnet.safetensors"
+
+
+@dataclass
+class ControlRun:
+    """A run's network, optimiser, counters and curve; `curve` rows hold step, seconds, loss and improvement in dB."""
+
+    control: Control
+    optimiser: torch.optim.Optimizer
+    step: int = 0
+    seconds: float = 0.0
+    loss: float = 0.0
+    curve: list[dict[str, float]] = field(default_factory=list)
+
+
+def train_control(
+    speech: Sequence[Clip],
+    sounds: Sequence[Clip],
+    validation: Sequence[Mixture],
+    folder: Path | str,
+    config: ControlConfig,
+    *,
+    bfloat16: bool = False,
+    on_step: Callable[[ControlRun, ControlConfig], None] | None = None,
+) -> Path:
+    """Train the control on mixtures of a voice and a sound; returns its file, `folder/conv_tasnet.safetensors`.
+
+    Crops are drawn and augmented as for the priors, from clips of split "train"; each gets a level of −25 … −20 dBFS,
+    as the task's sources do. validation: mixtures of a voice and a sound whose mean SI-SDR improvement the curve tells.
+    The run's state lies in `folder/state.pt`: the same call continues it, and with more minutes prolongs it.
+    bfloat16: multiply in bfloat16 (weights stay float32), a quarter faster on processors with AMX.
+
+    Raises:
+        ValueError: no training clips of a kind, or another recipe's state in `folder`.
+    """
+    folder = Path(folder)
+    with alone(folder):
+        run = _start(folder / STATE_FILE, config)
+        streams = [_stream(clips, config) for clips in (speech, sounds)]
+        torch.set_flush_denormal(True)
+        saved = time.monotonic()
+        try:
+            while config.progress(run.seconds) < 1.0:
+                _step(run, streams, config, bfloat16)
+                if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                    _save(run, folder, config, validation)
+                    saved = time.monotonic()
+                if on_step is not None:
+                    on_step(run, config)
+        finally:
+            torch.set_flush_denormal(False)
+            _save(run, folder, config, validation)
+    return folder / CONTROL_FILE
+
+
+def improvement(control: Control, mixtures: Sequence[Mixture]) -> float:
+    """Mean SI-SDR improvement in dB over the sources of mixtures of a voice and a sound, in this order."""
+    gains = []
+    for mixture in mixtures:
+        estimates = control.separate(mixture.mixture)
+        before = si_sdr(mixture.mixture.expand_as(mixture.sources), mixture.sources)
+        gains.append((si_sdr(estimates, mixture.sources) - before).mean().item())
+    return float(numpy.mean(gains))
+
+
+def _start(path: Path, config: ControlConfig) -> ControlRun:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        control = Control(config.size)
+    run = ControlRun(control, torch.optim.Adam(control.parameters(), lr=config.learning_rate))
+    if not path.is_file():
+        return run
+    try:
+        saved: dict[str, Any] = torch.load(path, weights_only=True)
+        if saved["config"] != asdict(replace(config, minutes=saved["config"]["minutes"])):
+            raise ValueError("it was trained with another recipe; choose another folder")
+        control.load_state_dict(saved["control"])
+        run.optimiser.load_state_dict(saved["optimiser"])
+        run.step, run.seconds, run.loss, run.curve = (saved[name] for name in ("step", "seconds", "loss", "curve"))
+    except Exception as error:
+        raise ValueError(f"{path}: not a state that this training can go on from ({error})") from error
+    return run
+
+
+def _stream(clips: Sequence[Clip], config: ControlConfig) -> CropStream:
+    chosen = [clip for clip in clips if clip.split == "train"]
+    levels, generator = (LEVEL_LOW, LEVEL_HIGH), numpy.random.default_rng(config.seed)
+    return CropStream(chosen, (), config.segment_seconds, levels, generator, augment=True)
+
+
+def _step(run: ControlRun, streams: Sequence[CropStream], config: ControlConfig, bfloat16: bool) -> None:
+    began = time.monotonic()
+    generators = [
+        [numpy.random.default_rng([config.seed, run.step, place, slot]) for place in range(config.batch)]
+        for slot in range(len(SLOTS))
+    ]
+    crops = [stream.drawn_with(own)[0] for stream, own in zip(streams, generators, strict=True)]
+    sources = torch.stack(crops, dim=1)
+    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        estimates = run.control(sources.sum(dim=1)).float()
+    loss = -scale_invariant_signal_distortion_ratio(estimates, sources, zero_mean=True).mean()
+    for group in run.optimiser.param_groups:
+        group["lr"] = config.rate(run.seconds)
+    run.optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(run.control.parameters(), config.gradient_clip)
+    run.optimiser.step()
+    run.step += 1
+    run.loss += (loss.item() - run.loss) / min(run.step, 50)
+    run.seconds += time.monotonic() - began
+
+
+def _save(run: ControlRun, folder: Path, config: ControlConfig, validation: Sequence[Mixture]) -> None:
+    due = run.seconds - (run.curve[-1]["seconds"] if run.curve else 0.0)
+    if due > VALIDATION_SECONDS or (due and config.progress(run.seconds) >= 1.0):
+        run.control.eval()
+        row = {"step": run.step, "seconds": run.seconds, "loss": run.loss}
+        run.curve.append(row | ({"improvement": improvement(run.control, validation)} if validation else {}))
+        run.control.train()
+    encoded = io.BytesIO()
+    torch.save(
+        {
+            "config": asdict(config),
+            "control": run.control.state_dict(),
+            "optimiser": run.optimiser.state_dict(),
+            **{name: getattr(run, name) for name in ("step", "seconds", "loss", "curve")},
+        },
+        encoded,
+    )
+    write_bytes(folder / STATE_FILE, encoded.getbuffer())
+    card = {"recipe": asdict(config), "steps": run.step, "hours": run.seconds / 3600, "curve": run.curve}
+    save_control(folder / CONTROL_FILE, run.control, card)
