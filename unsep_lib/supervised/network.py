@@ -42,7 +42,7 @@ class Control(torch.nn.Module):
     @torch.no_grad()
     def separate(self, mixture: torch.Tensor) -> torch.Tensor:
         """The voice and the other sound [slot, time] in `mixture` [time] at 16 kHz."""
-        (estimates,) = self.forward(mixture[None])
+        estimates: torch.Tensor = self(mixture[None])[0]
         return estimates
 
 
