@@ -1,25 +1,32 @@
-"""Make the in-domain yardsticks, outside the repository: unseen speakers × unseen sound clips, one voice + one sound.
+"""Make the in-domain yardsticks, outside the repository: unseen speakers × unseen sound clips.
 
-`python -m data_prep.yardsticks --speech LIBRISPEECH.jsonl --sounds FSDKAGGLE2018.jsonl --out DIR` writes two folders
-for `unsep evaluate`: `selection` (five speakers, two test clips a class; constants are chosen on it) and `claim` (the
-other five speakers, the other clips; scored only for a release).
+`python -m data_prep.yardsticks --speech LIBRISPEECH.jsonl --sounds FSDKAGGLE2018.jsonl --out DIR` writes folders for
+`unsep evaluate`: `selection` (five speakers, two test clips a class; constants are chosen on it) and `claim` (the other
+five speakers, the other clips; scored only for a release), both of one voice and one sound; `several`, the selection
+set's voices and clips in mixtures of more sounds; and `clips.jsonl`, both manifests, whose training clips NMF learns.
+With `--unknown MANIFEST`, also `unknown`: the claim set's voices and one clip of each class that the sounds lack.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from unsep_lib.audio import read_audio
-from unsep_lib.clips import Clip, active_spans, read_manifest
-from unsep_lib.mixtures import draw_mixtures, speaker_of, write_mixture
+from unsep_lib.clips import Clip, active_spans, labels_of, read_manifest, speaker_of, write_manifest
+from unsep_lib.mixtures import Mixture, draw_mixtures, write_mixture
+from unsep_lib.specification import SourceSpec
 
 SEED = 2512_07226  # the paper's arXiv number
 SELECTION_SPEAKERS = 5
 SELECTION_CLIPS = 2  # of each class
+SEVERAL = ("1speech-2sounds", "2sounds")
+SEVERAL_COUNT = 8  # mixtures of each
+LEAST_SECONDS = 0.5  # of a clip of an unknown class; shorter strokes leave little to score
+LEAST_LEVEL = -50.0  # dBFS of such a clip
 
 
 def split_yardsticks(speech: Sequence[Clip], sounds: Sequence[Clip]) -> dict[str, tuple[list[Clip], list[Clip]]]:
@@ -56,6 +63,14 @@ def _grouped(clips: Sequence[Clip], key: Callable[[Clip], str]) -> dict[str, lis
     return dict(sorted(groups.items()))
 
 
+def unknown_mixtures(voices: Sequence[Clip], strange: Sequence[Clip]) -> Iterator[Mixture]:
+    """A voice and a sound without a label, one for each of the sounds' classes."""
+    audible = [clip for clip in strange if clip.seconds >= LEAST_SECONDS and (clip.level or 0) > LEAST_LEVEL]
+    for mixture in draw_mixtures("1speech-1sound", voices, audible, len(labels_of(audible)), SEED):
+        specs = [SourceSpec(spec.prior) for spec in mixture.specs]
+        yield replace(mixture, specs=tuple(specs))
+
+
 def own_rate_spans(clip: Clip) -> Clip:
     """A clip with its active spans measured at the file's own rate, as the yardsticks were first drawn."""
     audio = read_audio(clip.file)
@@ -63,18 +78,30 @@ def own_rate_spans(clip: Clip) -> Clip:
 
 
 def main() -> None:
-    """Write both folders."""
+    """Write the folders and the manifest."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speech", type=Path, required=True, help="manifest with test speakers")
     parser.add_argument("--sounds", type=Path, required=True, help="manifest with labelled test clips")
+    parser.add_argument("--unknown", type=Path, help="manifest with classes that no prior was trained on")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    sets = split_yardsticks(read_manifest(arguments.speech), read_manifest(arguments.sounds))
-    for name, (speech, sounds) in sets.items():
+    voices, instruments = read_manifest(arguments.speech), read_manifest(arguments.sounds)
+    sets = split_yardsticks(voices, instruments)
+    write_manifest(arguments.out / "clips.jsonl", [*voices, *instruments])
+    for name, task, folder, count in (
+        ("selection", "1speech-1sound", "selection", len(sets["selection"][1])),
+        ("claim", "1speech-1sound", "claim", len(sets["claim"][1])),
+        *(("selection", task, "several", SEVERAL_COUNT) for task in SEVERAL),
+    ):
+        speech, sounds = sets[name]
         clips = [own_rate_spans(clip) for clip in speech], [own_rate_spans(clip) for clip in sounds]
-        for mixture in draw_mixtures("1speech-1sound", *clips, len(sounds), SEED):
-            write_mixture(arguments.out / name / mixture.name, mixture)
-        print(f"{arguments.out / name}: {len(sounds)} mixtures")
+        for mixture in draw_mixtures(task, *clips, count, SEED):
+            write_mixture(arguments.out / folder / mixture.name, mixture)
+        print(f"{arguments.out / folder}: {count} mixtures of {task}")
+    if arguments.unknown:
+        strange = [clip for clip in read_manifest(arguments.unknown) if clip.label not in labels_of(instruments)]
+        for mixture in unknown_mixtures(sets["claim"][0], strange):
+            write_mixture(arguments.out / "unknown" / mixture.name, mixture)
 
 
 if __name__ == "__main__":

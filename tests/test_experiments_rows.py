@@ -227,3 +227,11 @@ def test_baselines_run_once_and_hpss_only_on_two_sources(home, tmp_path):
     assert counts == {("a_0", "mixture"), ("a_0", "hpss"), ("b_0", "mixture")}
     assert len(rows) == 3 + 2 * 2 * 2
     assert {row.priors for row in rows} == {"", "one", "two"}
+
+
+def test_the_supervised_control_has_rows_of_a_voice_and_a_sound_alone(home, tmp_path):
+    specs = {"1speech-1sound_0": ("speech", "sound:Cello"), "2speakers_0": ("speech", "speech")}
+    folder = write_mixtures(tmp_path / "mixtures", specs)
+    rows = plan(small(tmp_path / "other", mixtures=folder, solvers=(SolverChoice("conv-tasnet"),)))
+    assert [row.mixture for row in rows] == ["1speech-1sound_0"]
+    assert len(rows[0].prior_files[0].sha256) == 64

@@ -5,9 +5,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from unsep_lib.clips import Clip
+from unsep_lib.embedded import embedded_mixtures
 from unsep_lib.mixtures import Mixture
 from unsep_lib.specification import parse_spec
-from unsep_lib.supervised import Control, ControlConfig, ControlSize, load_control, train_control
+from unsep_lib.supervised import SHIPPED, Control, ControlConfig, ControlSize, load_control, train_control
 from unsep_lib.supervised.__main__ import main
 from unsep_lib.supervised.run import improvement
 
@@ -61,6 +62,15 @@ def test_it_learns_to_part_two_tones(kinds, tmp_path):
     loud = learnt.separate(10 * mixture.mixture)
     torch.testing.assert_close(loud, 10 * learnt.separate(mixture.mixture), rtol=1e-4, atol=1e-5)
     assert not learnt.separate(torch.zeros(4000)).isnan().any()
+
+
+def test_the_shipped_control_is_light_and_separates_voices_and_sounds_it_never_heard():
+    assert SHIPPED.stat().st_size <= 12_000_000
+    card = SHIPPED.with_suffix(".md").read_text(encoding="utf-8")
+    assert all(
+        fact in card for fact in ("## Data", "## Training", "## Yardsticks", "## Licence", "unsep_lib.supervised")
+    )
+    assert improvement(load_control(), embedded_mixtures("1speech-1sound")[:3]) > 5
 
 
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(kinds, tmp_path):

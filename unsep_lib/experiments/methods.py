@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 
@@ -20,26 +20,35 @@ from unsep_lib.files import sha256
 from unsep_lib.priors import Prior
 from unsep_lib.separate import separate
 from unsep_lib.solvers import ABLATIONS, SOLVERS, Solver
+from unsep_lib.specification import SourceSpec
+from unsep_lib.supervised import SHIPPED, SLOTS, Control, load_control
 
 HPSS_SOURCES = 2  # the harmonic and the percussive part
-Estimates = Callable[[torch.Tensor, torch.Tensor, Sequence[torch.Tensor]], torch.Tensor]
+Estimates = Callable[[torch.Tensor, torch.Tensor, Sequence[Any]], torch.Tensor]
 
 
 @dataclass(frozen=True)
 class Baseline:
     """A method without priors, steps or randomness.
 
-    run(mixture [time], references [slot, time], dictionaries) → estimates [slot, time]; learns: whether it uses the
-    specifications, by a dictionary each, otherwise a condition that changes only them has no rows of it; ordered:
-    whether the estimates come in the slots' order, otherwise the best order is scored; sources: the only number of
-    sources it can give, 0 for any; module: what is imported before the clock starts.
+    run(mixture [time], references [slot, time], learned) → estimates [slot, time]; learns: whether it uses the
+    specifications, by a dictionary of each, which are then `learned`, otherwise a condition that changes only them has
+    no rows of it; ordered: whether the estimates come in the slots' order, otherwise the best order is scored; sources:
+    the only number of sources it can give, 0 for any; weights: the file of a trained control, which is then `learned`
+    and parts one voice from one other sound; module: what is imported before the clock starts.
     """
 
     run: Estimates
     learns: bool = False
     ordered: bool = True
     sources: int = 0
+    weights: Path | None = None
     module: str = ""
+
+    def gives(self, specs: Sequence[SourceSpec]) -> bool:
+        """Whether it can part sources of these specifications."""
+        kinds = tuple(spec.prior for spec in specs)
+        return self.sources in (0, len(kinds)) and (self.weights is None or kinds == SLOTS)
 
 
 BASELINES = {
@@ -50,6 +59,7 @@ BASELINES = {
     "hpss": Baseline(
         lambda mixture, *_: hpss(mixture), ordered=False, sources=HPSS_SOURCES, module="librosa.decompose"
     ),
+    "conv-tasnet": Baseline(lambda mixture, _, learned: learned[0].separate(mixture), weights=SHIPPED),
 }
 
 SAMPLERS: dict[str, Solver] = {**SOLVERS, **ABLATIONS}
@@ -92,6 +102,18 @@ def cached_prior(file: PriorFile, device: str) -> LoadedPrior:
     return load_prior(file.path, device)
 
 
+@functools.cache
+def cached_control(file: PriorFile) -> Control:
+    """The supervised control, read once a process.
+
+    Raises:
+        ValueError: the file is not the one with this SHA-256.
+    """
+    if sha256(Path(file.path)) != file.sha256:
+        raise ValueError(f"{file.path}: expected the control that the sweep was planned with, got another")
+    return load_control(file.path)
+
+
 def prepared(row: Row, mixture: torch.Tensor, references: torch.Tensor, work: Work) -> Callable[[], torch.Tensor]:
     """The row's separation as a function of nothing, weights or dictionaries loaded; `work` notes what it asks.
 
@@ -101,7 +123,8 @@ def prepared(row: Row, mixture: torch.Tensor, references: torch.Tensor, work: Wo
         baseline = BASELINES[row.solver]
         if baseline.module:
             importlib.import_module(baseline.module)
-        learned = [dictionary(row.clips, row.clips_sha256, spec) for spec in row.specs if baseline.learns]
+        dictionaries = [dictionary(row.clips, row.clips_sha256, spec) for spec in row.specs if baseline.learns]
+        learned = [*dictionaries, *map(cached_control, row.prior_files)]
         return functools.partial(baseline.run, mixture, references, learned)
     loaded = {file.prior: cached_prior(file, row.device) for file in row.prior_files}
     priors = [cast(Prior, CountingPrior(loaded[spec.prior].labelled(spec.label), work)) for spec in row.specs]

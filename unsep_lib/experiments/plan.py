@@ -13,11 +13,11 @@ from unsep_lib.experiments.compute import mixture_digest
 from unsep_lib.experiments.config import Condition, Experiment, SolverChoice
 from unsep_lib.experiments.dictionaries import clips_of
 from unsep_lib.experiments.methods import BASELINES, SAMPLERS
-from unsep_lib.experiments.rows import Row, Slot
+from unsep_lib.experiments.rows import PriorFile, Row, Slot
 from unsep_lib.experiments.slots import Shelf, slots_of
 from unsep_lib.files import sha256
 from unsep_lib.mixtures import Mixture, read_mixture, read_mixtures
-from unsep_lib.specification import SourceSpec
+from unsep_lib.specification import SourceSpec, parse_spec
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,8 @@ def _applies(solver: str, condition: Condition, slots: Sequence[Slot]) -> bool:
     """Whether a baseline can give that many sources, and sees the condition (none sees the sources' order)."""
     baseline = BASELINES[solver]
     told_other = condition.labels != "given" or condition.absent or condition.unknown
-    return baseline.sources in (0, len(slots)) and not condition.swapped and (baseline.learns or not told_other)
+    specs = [parse_spec(slot.spec) for slot in slots]
+    return baseline.gives(specs) and not condition.swapped and (baseline.learns or not told_other)
 
 
 def _manifest(path: str) -> Manifest:
@@ -167,6 +168,9 @@ def _manifest(path: str) -> Manifest:
 
 
 def _taught(row: Row, manifest: Manifest | None) -> Row:
+    weights = BASELINES[row.solver].weights
+    if weights is not None:
+        return replace(row, prior_files=(PriorFile(row.solver, str(weights), sha256(weights)),))
     if manifest is None or not BASELINES[row.solver].learns:
         return row
     for spec in row.specs:

@@ -38,11 +38,16 @@ SOLVERS = {
     for solver in (
         Solver(
             "dirac-restart",
-            "4 rounds of means of Dirac samples, each source left over in turn (default)",
+            "4 rounds of means of Dirac samples, each source left over in turn",
             40,
             dirac_restart,
         ),
-        Solver("dirac-contrast", "dirac-restart that leans sources of one prior apart by label", 40, dirac_contrast),
+        Solver(
+            "dirac-contrast",
+            "dirac-restart that leans sources of one prior apart by label (default)",
+            40,
+            dirac_contrast,
+        ),
         Solver(
             "projection-restart", "4 rounds of projection-mean, each from the last one's mean", 40, projection_restart
         ),
@@ -68,7 +73,7 @@ SOLVERS = {
         Solver("daps", "fresh draws that add up to the mixture, 5 evaluations a step", 20, daps),
     )
 }
-DEFAULT_SOLVER = "dirac-restart"
+DEFAULT_SOLVER = "dirac-contrast"
 
 
 def solver_named(solver: str | Solver) -> Solver:
