@@ -13,15 +13,13 @@ from pathlib import Path
 import numpy
 import torch
 
+from data_prep.yardsticks import SEED, grouped
 from unsep_lib.audio import SAMPLE_RATE, read_mono, scale_to_dbfs
 from unsep_lib.clips import Clip, read_manifest, speaker_of
-from unsep_lib.mixtures import Mixture, write_mixture
-from unsep_lib.mixtures.making import LEVEL_HIGH, LEVEL_LOW, MIXTURE_PEAK
-from unsep_lib.specification import SourceSpec
+from unsep_lib.mixtures import LEVEL_HIGH, LEVEL_LOW, Mixture, added, spec_of, write_mixture
 
 SECONDS = 60.0
 COUNT = 2  # mixtures of each task
-SEED = 2512_07226  # the paper's arXiv number
 
 
 def strung(clips: Sequence[Clip], generator: numpy.random.Generator, seconds: float = SECONDS) -> torch.Tensor:
@@ -35,10 +33,8 @@ def strung(clips: Sequence[Clip], generator: numpy.random.Generator, seconds: fl
 def long_mixture(name: str, sources: Sequence[Sequence[Clip]], generator: numpy.random.Generator) -> Mixture:
     """A mixture of sources, each given by its clips, that all sound throughout, at levels as in short ones."""
     tracks = [scale_to_dbfs(strung(clips, generator), generator.uniform(LEVEL_LOW, LEVEL_HIGH)) for clips in sources]
-    references = torch.stack(tracks)
-    references = references * (MIXTURE_PEAK / references.sum(dim=0).abs().max())
-    specs = [SourceSpec("sound", clips[0].label) if clips[0].label else SourceSpec("speech") for clips in sources]
-    return Mixture(name, references.sum(dim=0), references, tuple(specs))
+    mixture, references = added(torch.stack(tracks))
+    return Mixture(name, mixture, references, tuple(spec_of(clips[0]) for clips in sources))
 
 
 def main() -> None:
@@ -49,13 +45,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     generator = numpy.random.default_rng(SEED)
-    voices, sounds = (
-        [[clip for clip in clips if key(clip) == name] for name in sorted({key(clip) for clip in clips})]
-        for key, clips in (
-            (speaker_of, [clip for clip in read_manifest(arguments.speech) if clip.split == "test"]),
-            (lambda clip: clip.label, [clip for clip in read_manifest(arguments.sounds) if clip.split == "test"]),
-        )
-    )
+    voices = list(grouped(read_manifest(arguments.speech), speaker_of).values())
+    sounds = list(grouped(read_manifest(arguments.sounds), lambda clip: clip.label).values())
     for number in range(COUNT):
         voice = [voices[index] for index in generator.choice(len(voices), 2, replace=False)]
         sound = [sounds[index] for index in generator.choice(len(sounds), 2, replace=False)]

@@ -35,8 +35,8 @@ def split_yardsticks(speech: Sequence[Clip], sounds: Sequence[Clip]) -> dict[str
     Raises:
         ValueError: too few test speakers, or a class with too few test clips.
     """
-    voices = _grouped(speech, speaker_of)
-    classes = _grouped(sounds, lambda clip: clip.label)
+    voices = grouped(speech, speaker_of)
+    classes = grouped(sounds, lambda clip: clip.label)
     if len(voices) <= SELECTION_SPEAKERS:
         raise ValueError(f"expected more than {SELECTION_SPEAKERS} test speakers, got {len(voices)}")
     for label, clips in classes.items():
@@ -55,7 +55,8 @@ def split_yardsticks(speech: Sequence[Clip], sounds: Sequence[Clip]) -> dict[str
     }
 
 
-def _grouped(clips: Sequence[Clip], key: Callable[[Clip], str]) -> dict[str, list[Clip]]:
+def grouped(clips: Sequence[Clip], key: Callable[[Clip], str]) -> dict[str, list[Clip]]:
+    """Test clips in the order of their hashes, by what `key` says of them, in alphabetical order."""
     groups: dict[str, list[Clip]] = defaultdict(list)
     for clip in sorted(clips, key=lambda clip: clip.sha256):
         if clip.split == "test":
@@ -86,7 +87,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     voices, instruments = read_manifest(arguments.speech), read_manifest(arguments.sounds)
-    sets = split_yardsticks(voices, instruments)
+    sets = {
+        name: tuple(list(map(own_rate_spans, clips)) for clips in pair)
+        for name, pair in split_yardsticks(voices, instruments).items()
+    }
     write_manifest(arguments.out / "clips.jsonl", [*voices, *instruments])
     for name, task, folder, count in (
         ("selection", "1speech-1sound", "selection", len(sets["selection"][1])),
@@ -94,8 +98,7 @@ def main() -> None:
         *(("selection", task, "several", SEVERAL_COUNT) for task in SEVERAL),
     ):
         speech, sounds = sets[name]
-        clips = [own_rate_spans(clip) for clip in speech], [own_rate_spans(clip) for clip in sounds]
-        for mixture in draw_mixtures(task, *clips, count, SEED):
+        for mixture in draw_mixtures(task, speech, sounds, count, SEED):
             write_mixture(arguments.out / folder / mixture.name, mixture)
         print(f"{arguments.out / folder}: {count} mixtures of {task}")
     if arguments.unknown:

@@ -38,7 +38,7 @@ ARROWS = {
     "memory": "",
     "benchmarks": "audio epsilon_prior likelihood memory networks schedule solvers",
     "training": "audio checkpoints clips files networks priors",
-    "supervised": "clips files metrics mixtures training",
+    "supervised": "checkpoints clips evaluation files mixtures training",
     "likelihood": "schedule",
     "consistency": "priors",
     "contrast": "priors",

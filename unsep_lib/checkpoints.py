@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import os
@@ -14,6 +15,7 @@ import platformdirs
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import nn
 
 from unsep_lib.epsilon_prior import EpsilonPrior
 from unsep_lib.files import write_bytes
@@ -92,8 +94,20 @@ def save_prior(path: Path | str, prior: EdmPrior, card: Mapping[str, object]) ->
         "labels": list(prior.labels),
         "parameters": sum(parameter.numel() for parameter in prior.parameters()),
     }
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in prior.state_dict().items()}
-    write_bytes(path, save(tensors, metadata={"card": json.dumps(header, ensure_ascii=False)}))
+    save_weights(path, prior, header)
+
+
+def save_weights(path: Path | str, network: nn.Module, card: Mapping[str, object]) -> None:
+    """Write a network's weights and a card (JSON-serialisable) as one safetensors file, atomically."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    write_bytes(path, save(tensors, metadata={"card": json.dumps(card, ensure_ascii=False)}))
+
+
+def save_state(path: Path | str, state: Mapping[str, object]) -> None:
+    """Write what a training run goes on from, as torch.save does, atomically."""
+    encoded = io.BytesIO()
+    torch.save(dict(state), encoded)
+    write_bytes(path, encoded.getbuffer())
 
 
 def card_of(path: Path | str) -> Card:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 
 from unsep_lib.audio import SILENCE_DBFS, read_mono, rms_dbfs, scale_to_dbfs
 from unsep_lib.baselines import nmf_dictionary
 from unsep_lib.clips import Clip, read_manifest
-from unsep_lib.files import sha256
+from unsep_lib.experiments.rows import check_planned
 from unsep_lib.specification import SourceSpec
 
 UNLABELLED_PRIOR = "speech"  # its clips carry no label, those of every other prior do (as in draw_mixtures)
@@ -50,7 +49,6 @@ def dictionary(manifest: str, digest: str, spec: SourceSpec) -> torch.Tensor:
     Raises:
         ValueError: the manifest is not the one with this SHA-256, or holds no such clips.
     """
-    if sha256(Path(manifest)) != digest:
-        raise ValueError(f"{manifest}: expected the manifest that the sweep was planned with, got another")
+    check_planned(manifest, digest, "manifest")
     samples = (read_mono(clip.file) for clip in clips_of(read_manifest(manifest), spec))
     return nmf_dictionary([scale_to_dbfs(x, TRAINING_LEVEL) for x in samples if rms_dbfs(x) > SILENCE_DBFS])

@@ -15,8 +15,7 @@ from unsep_lib.audio import SAMPLE_RATE
 from unsep_lib.baselines import hpss, mixture_itself, nmf_sources, oracle_ratio_mask, oracle_wiener
 from unsep_lib.checkpoints import LoadedPrior, load_prior
 from unsep_lib.experiments.dictionaries import dictionary
-from unsep_lib.experiments.rows import PriorFile, Row
-from unsep_lib.files import sha256
+from unsep_lib.experiments.rows import PriorFile, Row, check_planned
 from unsep_lib.priors import Prior
 from unsep_lib.separate import separate
 from unsep_lib.solvers import ABLATIONS, SOLVERS, Solver
@@ -97,8 +96,7 @@ def cached_prior(file: PriorFile, device: str) -> LoadedPrior:
     Raises:
         ValueError: the file is not the one with this SHA-256.
     """
-    if sha256(Path(file.path)) != file.sha256:
-        raise ValueError(f"{file.path}: expected the prior that the sweep was planned with, got another")
+    check_planned(file.path, file.sha256, "prior")
     return load_prior(file.path, device)
 
 
@@ -109,8 +107,7 @@ def cached_control(file: PriorFile) -> Control:
     Raises:
         ValueError: the file is not the one with this SHA-256.
     """
-    if sha256(Path(file.path)) != file.sha256:
-        raise ValueError(f"{file.path}: expected the control that the sweep was planned with, got another")
+    check_planned(file.path, file.sha256, "control")
     return load_control(file.path)
 
 

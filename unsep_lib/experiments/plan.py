@@ -17,7 +17,7 @@ from unsep_lib.experiments.rows import PriorFile, Row, Slot
 from unsep_lib.experiments.slots import Shelf, slots_of
 from unsep_lib.files import sha256
 from unsep_lib.mixtures import Mixture, read_mixture, read_mixtures
-from unsep_lib.specification import SourceSpec, parse_spec
+from unsep_lib.specification import SourceSpec
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def plan(experiment: Experiment) -> list[Row]:
             if solver not in BASELINES:
                 files = shelves[priors.name].files_of(slots)
                 rows.append(replace(row, priors=priors.name, steps=steps, seed=seed, prior_files=files))
-            elif once and _applies(solver, condition, slots):
+            elif once and _applies(row, condition):
                 rows.append(_taught(row, manifest))
     if not rows:
         raise ValueError("expected an experiment of at least one row, got none: its conditions change no mixture")
@@ -153,12 +153,11 @@ def _row(
     return replace(row, also_folder=str(also.folder), also_digest=also.digest) if also else row
 
 
-def _applies(solver: str, condition: Condition, slots: Sequence[Slot]) -> bool:
+def _applies(row: Row, condition: Condition) -> bool:
     """Whether a baseline can give that many sources, and sees the condition (none sees the sources' order)."""
-    baseline = BASELINES[solver]
+    baseline = BASELINES[row.solver]
     told_other = condition.labels != "given" or condition.absent or condition.unknown
-    specs = [parse_spec(slot.spec) for slot in slots]
-    return baseline.gives(specs) and not condition.swapped and (baseline.learns or not told_other)
+    return baseline.gives(row.specs) and not condition.swapped and (baseline.learns or not told_other)
 
 
 def _manifest(path: str) -> Manifest:

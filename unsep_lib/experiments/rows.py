@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypedDict
 
 from unsep_lib import __version__
+from unsep_lib.files import sha256
 from unsep_lib.specification import SourceSpec, parse_spec
 
 ROW_FORMAT = 1  # raised when a row's meaning changes, so that older rows are computed again
@@ -29,6 +31,12 @@ class PriorFile:
     prior: str
     path: str
     sha256: str
+
+
+def check_planned(path: str, digest: str, what: str) -> None:
+    """Raise ValueError unless the file, `what` in words, still has the SHA-256 that the sweep was planned with."""
+    if sha256(Path(path)) != digest:
+        raise ValueError(f"{path}: expected the {what} that the sweep was planned with, got another")
 
 
 @dataclass(frozen=True)

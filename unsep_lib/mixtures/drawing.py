@@ -46,10 +46,15 @@ def draw_mixtures(
     """
     generator = numpy.random.default_rng([seed, task_number(task)])
     for index, clips in enumerate(deal(task, speech, sounds, count, generator)):
-        specs = tuple(SourceSpec("sound", clip.label) if clip.label else SourceSpec("speech") for clip in clips)
+        specs = tuple(map(spec_of, clips))
         mixture, sources = make_mixture([draw_crop(clip, generator) for clip in clips], generator)
         origins = tuple(clip.file for clip in clips)
         yield Mixture(f"{task}_{index:02d}", mixture, sources, specs, origins=origins)
+
+
+def spec_of(clip: Clip) -> SourceSpec:
+    """What a clip's source is told as: `sound:LABEL` with a label, `speech` without."""
+    return SourceSpec("sound", clip.label) if clip.label else SourceSpec("speech")
 
 
 def task_number(task: str) -> int:

@@ -54,7 +54,11 @@ def make_mixture(
         piece = _audible(source, length - start)
         track = torch.nn.functional.pad(piece, (start, length - start - len(piece)))
         placed.append(scale_to_dbfs(track, generator.uniform(LEVEL_LOW, LEVEL_HIGH)))
-    references = torch.stack(placed)
+    return added(torch.stack(placed))
+
+
+def added(references: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The sum of references [source, time] and the references, scaled together until the sum's peak is 0.95."""
     references = references * (MIXTURE_PEAK / references.sum(dim=0).abs().max())
     return references.sum(dim=0), references
 

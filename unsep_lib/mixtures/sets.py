@@ -15,7 +15,7 @@ import torch
 
 from unsep_lib.clips import Clip
 from unsep_lib.files import alone, write_json
-from unsep_lib.mixtures.drawing import SILENT_DBFS, TASKS, deal, draw_crop, task_number
+from unsep_lib.mixtures.drawing import SILENT_DBFS, TASKS, deal, draw_crop, spec_of, task_number
 from unsep_lib.mixtures.folders import int16_tracks, read_mixture, write_mixture
 from unsep_lib.mixtures.making import Mixture, make_mixture
 from unsep_lib.parallel import spread
@@ -63,7 +63,7 @@ class MixtureSet:
         dealt = deal(task, speech, sounds, count, numpy.random.default_rng([seed, number]))
         self.recipes = tuple(
             # NumPy pads seeds with zeros: the number of a mixture starts at 1 to differ from the deal's.
-            Recipe(f"{task}_{index:05d}", tuple(clips), _specs(clips), (seed, number, index + 1))
+            Recipe(f"{task}_{index:05d}", tuple(clips), tuple(map(spec_of, clips)), (seed, number, index + 1))
             for index, clips in enumerate(dealt)
         )
 
@@ -80,10 +80,6 @@ class MixtureSet:
 def _usable(clips: Iterable[Clip]) -> list[Clip]:
     audible = (clip for clip in clips if clip.level is None or clip.level > SILENT_DBFS)
     return sorted(audible, key=lambda clip: (clip.sha256, Path(clip.file).name))
-
-
-def _specs(clips: Sequence[Clip]) -> tuple[SourceSpec, ...]:
-    return tuple(SourceSpec("sound", clip.label) if clip.label else SourceSpec("speech") for clip in clips)
 
 
 def mix(recipe: Recipe) -> Mixture:

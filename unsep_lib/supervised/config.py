@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from unsep_lib.training.config import decayed, share_of
+
 
 @dataclass(frozen=True)
 class ControlSize:
@@ -49,9 +51,8 @@ class ControlConfig:
 
     def progress(self, seconds: float) -> float:
         """Share of the minutes that is spent, 0 … 1."""
-        return min(seconds / (60 * self.minutes), 1.0)
+        return share_of(self.minutes, seconds)
 
     def rate(self, seconds: float) -> float:
         """The learning rate after `seconds` of training: constant, then falling linearly to zero."""
-        left = (1.0 - self.progress(seconds)) / (1.0 - self.decay_from)
-        return self.learning_rate * min(1.0, left)
+        return self.learning_rate * decayed(self.progress(seconds), self.decay_from, final=0.0)

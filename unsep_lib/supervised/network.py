@@ -9,10 +9,9 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torchaudio.models import ConvTasNet
 
-from unsep_lib.files import write_bytes
+from unsep_lib.checkpoints import save_weights
 from unsep_lib.supervised.config import ControlSize
 
 FORMAT = "unsep-conv-tasnet-1"
@@ -48,9 +47,7 @@ class Control(torch.nn.Module):
 
 def save_control(path: Path | str, control: Control, card: Mapping[str, object]) -> None:
     """Write weights and card (JSON-serialisable) as one safetensors file, atomically."""
-    header = {**card, "format": FORMAT, "size": asdict(control.size)}
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in control.state_dict().items()}
-    write_bytes(path, save(tensors, metadata={"card": json.dumps(header, ensure_ascii=False)}))
+    save_weights(path, control, {**card, "format": FORMAT, "size": asdict(control.size)})
 
 
 def load_control(path: Path | str = SHIPPED) -> Control:

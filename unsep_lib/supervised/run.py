@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -13,18 +12,18 @@ import numpy
 import torch
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
+from unsep_lib.checkpoints import save_state
 from unsep_lib.clips import Clip
-from unsep_lib.files import alone, write_bytes
-from unsep_lib.metrics import si_sdr
-from unsep_lib.mixtures import Mixture
-from unsep_lib.mixtures.making import LEVEL_HIGH, LEVEL_LOW
+from unsep_lib.evaluation import evaluate
+from unsep_lib.files import alone
+from unsep_lib.mixtures import LEVEL_HIGH, LEVEL_LOW, Mixture
 from unsep_lib.supervised.config import ControlConfig
 from unsep_lib.supervised.network import SLOTS, Control, save_control
 from unsep_lib.training.crops import CropStream
+from unsep_lib.training.run import CHECKPOINT_SECONDS, STATE_FILE, VALIDATION_SECONDS
 
-CHECKPOINT_SECONDS = 120.0  # a kill loses at most this much training
-VALIDATION_SECONDS = 300.0
-STATE_FILE, CONTROL_FILE = "state.pt", "conv_tasnet.safetensors"
+CONTROL_FILE = "conv_tasnet.safetensors"
+COUNTERS = ("step", "seconds", "loss", "curve")  # of a run, kept in its state
 
 
 @dataclass
@@ -81,12 +80,8 @@ def train_control(
 
 def improvement(control: Control, mixtures: Sequence[Mixture]) -> float:
     """Mean SI-SDR improvement in dB over the sources of mixtures of a voice and a sound, in this order."""
-    gains = []
-    for mixture in mixtures:
-        estimates = control.separate(mixture.mixture)
-        before = si_sdr(mixture.mixture.expand_as(mixture.sources), mixture.sources)
-        gains.append((si_sdr(estimates, mixture.sources) - before).mean().item())
-    return float(numpy.mean(gains))
+    scored = evaluate(mixtures, lambda mixture: control.separate(mixture.mixture))
+    return scored.statistic("si_sdr_improvement").mean
 
 
 def _start(path: Path, config: ControlConfig) -> ControlRun:
@@ -102,7 +97,7 @@ def _start(path: Path, config: ControlConfig) -> ControlRun:
             raise ValueError("it was trained with another recipe; choose another folder")
         control.load_state_dict(saved["control"])
         run.optimiser.load_state_dict(saved["optimiser"])
-        run.step, run.seconds, run.loss, run.curve = (saved[name] for name in ("step", "seconds", "loss", "curve"))
+        run.step, run.seconds, run.loss, run.curve = (saved[name] for name in COUNTERS)
     except Exception as error:
         raise ValueError(f"{path}: not a state that this training can go on from ({error})") from error
     return run
@@ -143,16 +138,12 @@ def _save(run: ControlRun, folder: Path, config: ControlConfig, validation: Sequ
         row = {"step": run.step, "seconds": run.seconds, "loss": run.loss}
         run.curve.append(row | ({"improvement": improvement(run.control, validation)} if validation else {}))
         run.control.train()
-    encoded = io.BytesIO()
-    torch.save(
-        {
-            "config": asdict(config),
-            "control": run.control.state_dict(),
-            "optimiser": run.optimiser.state_dict(),
-            **{name: getattr(run, name) for name in ("step", "seconds", "loss", "curve")},
-        },
-        encoded,
-    )
-    write_bytes(folder / STATE_FILE, encoded.getbuffer())
+    state = {
+        "config": asdict(config),
+        "control": run.control.state_dict(),
+        "optimiser": run.optimiser.state_dict(),
+        **{name: getattr(run, name) for name in COUNTERS},
+    }
+    save_state(folder / STATE_FILE, state)
     card = {"recipe": asdict(config), "steps": run.step, "hours": run.seconds / 3600, "curve": run.curve}
     save_control(folder / CONTROL_FILE, run.control, card)

@@ -56,10 +56,19 @@ class TrainingConfig:
         """Share of the budget that is spent, 0 … 1."""
         if self.steps is not None:
             return min(step / self.steps, 1.0)
-        return min(seconds / (60 * self.minutes), 1.0) if self.minutes is not None else 1.0
+        return share_of(self.minutes, seconds) if self.minutes is not None else 1.0
 
     def rate(self, step: int, progress: float) -> float:
         """Learning rate relative to its maximum: linear warm-up, constant, linear decay."""
         warmup = min(1.0, (step + 1) / self.warmup_steps)
-        decay = 1.0 - (1.0 - self.final_rate) * max(0.0, progress - self.decay_from) / (1.0 - self.decay_from)
-        return warmup * decay
+        return warmup * decayed(progress, self.decay_from, self.final_rate)
+
+
+def share_of(minutes: float, seconds: float) -> float:
+    """Share of a budget of `minutes` that `seconds` of training spent, 0 … 1."""
+    return min(seconds / (60 * minutes), 1.0)
+
+
+def decayed(progress: float, start: float, final: float) -> float:
+    """A rate relative to its maximum: constant up to the share `start` of a budget, then linear down to `final`."""
+    return 1.0 - (1.0 - final) * max(0.0, progress - start) / (1.0 - start)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,7 +12,7 @@ from typing import NotRequired, TypedDict
 import numpy
 import torch
 
-from unsep_lib.files import write_bytes
+from unsep_lib.checkpoints import save_state
 from unsep_lib.networks.compact import CompactConfig, CompactNetwork
 from unsep_lib.priors import EdmPrior, stft
 from unsep_lib.training.config import TrainingConfig
@@ -79,9 +78,7 @@ class TrainingState:
             "seconds": self.seconds,
             "log": self.log,
         }
-        encoded = io.BytesIO()
-        torch.save(content, encoded)
-        write_bytes(path, encoded.getbuffer())
+        save_state(path, content)
 
     @classmethod
     def load(cls, path: Path, config: TrainingConfig, device: torch.device) -> TrainingState:
