@@ -78,6 +78,14 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(kinds, tmp_path):
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
+def test_processes_that_read_ahead_change_nothing(kinds, tmp_path):
+    for workers in (0, 1):
+        with pytest.raises(KeyboardInterrupt):
+            train_control(*kinds, [], tmp_path / str(workers), config(), workers=workers, on_step=stopping_at(3))
+    alone, helped = (load_file(tmp_path / name / "conv_tasnet.safetensors") for name in "01")
+    assert all(torch.equal(alone[name], helped[name]) for name in alone)
+
+
 def test_the_rate_is_constant_and_then_falls_to_zero():
     one = ControlConfig(10)
     assert [one.rate(60 * minute) for minute in (0, 5, 7.5, 10)] == pytest.approx([1e-3, 1e-3, 5e-4, 0.0])

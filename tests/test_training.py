@@ -1,3 +1,6 @@
+import math
+from itertools import islice
+
 import numpy
 import pytest
 import soundfile
@@ -8,6 +11,7 @@ from unsep_lib.checkpoints import card_of, load_prior
 from unsep_lib.clips import Clip
 from unsep_lib.priors import SIGMA_MAX, SIGMA_MIN, GaussianPrior
 from unsep_lib.training import TrainingConfig, train
+from unsep_lib.training.ahead import drawn_ahead
 from unsep_lib.training.crops import ClipCache, CropStream
 from unsep_lib.training.objective import draw_sigma, validation_loss
 
@@ -161,3 +165,45 @@ def test_a_share_of_the_rate_moves_the_weights_by_as_much(clips, tmp_path):
 def test_an_impossible_rate_is_refused(share):
     with pytest.raises(ValueError, match=f"expected a learning rate above 0 times the recipe's, got {share}"):
         small().at_rate(share)
+
+
+def test_processes_that_read_ahead_change_nothing(clips, tmp_path):
+    for workers in (0, 2):
+        train("tones", clips, tmp_path / str(workers), small(), workers=workers)
+    alone, helped = tensors(tmp_path / "0"), tensors(tmp_path / "2")
+    assert all(torch.equal(alone[name], helped[name]) for name in alone)
+
+
+def test_what_fails_in_another_process_arrives_as_one_sentence(tmp_path):
+    broken = Clip("none", str(tmp_path / "gone.wav"), "", "", "train", RATE, RATE, ())
+    with pytest.raises(ValueError, match=r"^no usable crop in 50 draws of clips: 1 unreadable"):
+        next(drawn_ahead(CropStream([broken], (), 0.5, (-22, -22), numpy.random.default_rng(0), False).batch, 1, 1))
+    with pytest.raises(ValueError, match="expected a number of workers from 0 up, got -1"):
+        next(drawn_ahead(str, 0, -1))
+
+
+def test_steps_are_drawn_in_order_from_the_first():
+    assert list(islice(drawn_ahead(math.sqrt, 4, 2), 8)) == [math.sqrt(step) for step in range(4, 12)]
+
+
+def test_a_network_of_another_shape_is_trained_and_read_again(clips, tmp_path):
+    path = train("tones", clips, tmp_path / "wide", small(widths=(8, 24), blocks=(1, 3)))
+    assert card_of(path)["network"]["widths"] == [8, 24] and card_of(path)["network"]["blocks"] == [1, 3]
+    assert tensors(tmp_path / "wide")["network.encoder.1.blocks.2.conv_in.weight"].shape[0] == 24
+    assert load_prior(path).denoise(torch.randn(1, RATE), 0.1).shape == (1, RATE)
+    with pytest.raises(ValueError, match=r"as many blocks as widths, each 1 or more, got \(8, 24\) and \(1,\)"):
+        small(widths=(8, 24), blocks=(1,))
+
+
+def test_the_compiled_body_is_the_one_that_is_trained(clips, tmp_path, monkeypatch):
+    called = []
+
+    def compiled(function):
+        return lambda *arguments: called.append(1) or function(*arguments)
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    for fused in (False, True):
+        train("tones", clips, tmp_path / str(fused), small(), compiled=fused)
+    assert len(called) == 6
+    plain, fused = tensors(tmp_path / "False"), tensors(tmp_path / "True")
+    assert all(torch.equal(plain[name], fused[name]) for name in plain)

@@ -12,7 +12,7 @@ from unsep_lib.commands.options import Subparsers, check_device
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from unsep_lib.training import Progress
+    from unsep_lib.training import Progress, TrainingConfig
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -32,7 +32,11 @@ def add_parser(subparsers: Subparsers) -> None:
         default=1.0,
         help="learning rates relative to the recipe's (default: 1; less after --from: a quarter keeps what was learnt)",
     )
+    parser.add_argument("--widths", nargs="+", type=int, help="channels of the network's levels (default: 32 64 96)")
+    parser.add_argument("--blocks", nargs="+", type=int, help="residual blocks of each level (default: 1 1 2)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--compile", action="store_true", help="fuse the network's steps first: for GPUs")
+    parser.add_argument("--workers", type=int, default=0, help="processes that read clips ahead: for GPUs (default: 0)")
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
         "--bfloat16", action="store_true", help="multiply in bfloat16: twice as fast on GPUs and on processors with AMX"
@@ -47,15 +51,13 @@ def run(arguments: argparse.Namespace) -> int:
     from unsep_lib.checkpoints import home
     from unsep_lib.clips import read_manifest
     from unsep_lib.commands.checkpoint import prior_file
-    from unsep_lib.training import TrainingConfig, train
+    from unsep_lib.training import train
     from unsep_lib.training.processes import launched, launched_in_bfloat16
 
     check_device(arguments.device)
     installed = prior_file(arguments.name)
     clips = [clip for manifest in arguments.data for clip in read_manifest(manifest)]
-    config = TrainingConfig(
-        minutes=arguments.minutes, steps=arguments.steps, batch=arguments.batch, seed=arguments.seed
-    ).at_rate(arguments.rate)
+    config = _config(arguments)
     own = arguments.out is None
     folder = home() / "runs" / arguments.name if own else arguments.out
     first = launched().first
@@ -70,11 +72,27 @@ def run(arguments: argparse.Namespace) -> int:
             warm_start=arguments.warm_start,
             device=arguments.device,
             bfloat16=arguments.bfloat16 or launched_in_bfloat16(),
+            compiled=arguments.compile,
+            workers=arguments.workers,
             on_step=partial(_show, bar, arguments.name),
         )
     if first:
         print(_install(path, installed) if own else path)
     return 0
+
+
+def _config(arguments: argparse.Namespace) -> TrainingConfig:
+    from unsep_lib.training import TrainingConfig
+
+    config = TrainingConfig(
+        minutes=arguments.minutes,
+        steps=arguments.steps,
+        batch=arguments.batch,
+        widths=tuple(arguments.widths or TrainingConfig.widths),
+        blocks=tuple(arguments.blocks or TrainingConfig.blocks),
+        seed=arguments.seed,
+    )
+    return config.at_rate(arguments.rate)
 
 
 def _show(bar: tqdm, name: str, progress: Progress) -> None:

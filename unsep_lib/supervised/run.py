@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from unsep_lib.files import alone
 from unsep_lib.mixtures import LEVEL_HIGH, LEVEL_LOW, Mixture
 from unsep_lib.supervised.config import ControlConfig
 from unsep_lib.supervised.network import SLOTS, Control, save_control
+from unsep_lib.training.ahead import drawn_ahead
 from unsep_lib.training.crops import CropStream
 from unsep_lib.training.run import CHECKPOINT_SECONDS, STATE_FILE, VALIDATION_SECONDS
 
@@ -45,7 +47,9 @@ def train_control(
     folder: Path | str,
     config: ControlConfig,
     *,
+    device: str = "cpu",
     bfloat16: bool = False,
+    workers: int = 0,
     on_step: Callable[[ControlRun, ControlConfig], None] | None = None,
 ) -> Path:
     """Train the control on mixtures of a voice and a sound; returns its file, `folder/conv_tasnet.safetensors`.
@@ -54,19 +58,23 @@ def train_control(
     as the task's sources do. validation: mixtures of a voice and a sound whose mean SI-SDR improvement the curve tells.
     The run's state lies in `folder/state.pt`: the same call continues it, and with more minutes prolongs it.
     bfloat16: multiply in bfloat16 (weights stay float32), a quarter faster on processors with AMX.
+    workers: processes that read the crops ahead of time; the crops are the same with any number of them.
 
     Raises:
         ValueError: no training clips of a kind, or another recipe's state in `folder`.
     """
     folder = Path(folder)
     with alone(folder):
-        run = _start(folder / STATE_FILE, config)
+        run = _start(folder / STATE_FILE, config, device)
         streams = [_stream(clips, config) for clips in (speech, sounds)]
+        batches = drawn_ahead(partial(_drawn, streams, config), run.step, workers)
         torch.set_flush_denormal(True)
         saved = time.monotonic()
         try:
             while config.progress(run.seconds) < 1.0:
-                _step(run, streams, config, bfloat16)
+                began = time.monotonic()
+                _step(run, next(batches).to(device), config, bfloat16)
+                run.seconds += time.monotonic() - began
                 if time.monotonic() - saved > CHECKPOINT_SECONDS:
                     _save(run, folder, config, validation)
                     saved = time.monotonic()
@@ -80,19 +88,20 @@ def train_control(
 
 def improvement(control: Control, mixtures: Sequence[Mixture]) -> float:
     """Mean SI-SDR improvement in dB over the sources of mixtures of a voice and a sound, in this order."""
-    scored = evaluate(mixtures, lambda mixture: control.separate(mixture.mixture))
+    device = next(control.parameters()).device
+    scored = evaluate(mixtures, lambda mixture: control.separate(mixture.mixture.to(device)).cpu())
     return scored.statistic("si_sdr_improvement").mean
 
 
-def _start(path: Path, config: ControlConfig) -> ControlRun:
+def _start(path: Path, config: ControlConfig, device: str) -> ControlRun:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        control = Control(config.size)
+        control = Control(config.size).to(device)
     run = ControlRun(control, torch.optim.Adam(control.parameters(), lr=config.learning_rate))
     if not path.is_file():
         return run
     try:
-        saved: dict[str, Any] = torch.load(path, weights_only=True)
+        saved: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
         if saved["config"] != asdict(replace(config, minutes=saved["config"]["minutes"])):
             raise ValueError("it was trained with another recipe; choose another folder")
         control.load_state_dict(saved["control"])
@@ -109,15 +118,18 @@ def _stream(clips: Sequence[Clip], config: ControlConfig) -> CropStream:
     return CropStream(chosen, (), config.segment_seconds, levels, generator, augment=True)
 
 
-def _step(run: ControlRun, streams: Sequence[CropStream], config: ControlConfig, bfloat16: bool) -> None:
-    began = time.monotonic()
+def _drawn(streams: Sequence[CropStream], config: ControlConfig, step: int) -> torch.Tensor:
+    """Sources [mixture, slot, time] of a step: the same whoever draws them."""
     generators = [
-        [numpy.random.default_rng([config.seed, run.step, place, slot]) for place in range(config.batch)]
+        [numpy.random.default_rng([config.seed, step, place, slot]) for place in range(config.batch)]
         for slot in range(len(SLOTS))
     ]
     crops = [stream.drawn_with(own)[0] for stream, own in zip(streams, generators, strict=True)]
-    sources = torch.stack(crops, dim=1)
-    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+    return torch.stack(crops, dim=1)
+
+
+def _step(run: ControlRun, sources: torch.Tensor, config: ControlConfig, bfloat16: bool) -> None:
+    with torch.autocast(sources.device.type, torch.bfloat16, enabled=bfloat16):
         estimates = run.control(sources.sum(dim=1)).float()
     loss = -scale_invariant_signal_distortion_ratio(estimates, sources, zero_mean=True).mean()
     for group in run.optimiser.param_groups:
@@ -128,7 +140,6 @@ def _step(run: ControlRun, streams: Sequence[CropStream], config: ControlConfig,
     run.optimiser.step()
     run.step += 1
     run.loss += (loss.item() - run.loss) / min(run.step, 50)
-    run.seconds += time.monotonic() - began
 
 
 def _save(run: ControlRun, folder: Path, config: ControlConfig, validation: Sequence[Mixture]) -> None:

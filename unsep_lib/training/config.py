@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from unsep_lib.networks.compact import CompactConfig
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -14,7 +16,8 @@ class TrainingConfig:
     crop_seconds: length of a training crop; level_low, level_high: range of the crops' RMS in dBFS;
     learning_rate: AdamW's; muon_learning_rate: for the convolution matrices;
     warmup_steps, decay_from (share of the budget), final_rate (share of the rate): the rate's course;
-    null_label: share of examples trained without their label (classifier-free guidance, arXiv 2207.12598).
+    null_label: share of examples trained without their label (classifier-free guidance, arXiv 2207.12598);
+    widths, blocks: channels and residual blocks of the network's levels, finest first (not used by a warm start).
     """
 
     minutes: float | None = None
@@ -32,6 +35,8 @@ class TrainingConfig:
     ema: float = 0.999
     null_label: float = 0.1
     augment: bool = True
+    widths: tuple[int, ...] = CompactConfig.widths
+    blocks: tuple[int, ...] = CompactConfig.blocks
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -44,6 +49,8 @@ class TrainingConfig:
             raise ValueError(f"expected a seed from 0 to 2^63 - 1, got {self.seed}")
         if self.batch < 1:
             raise ValueError(f"expected a batch of at least 1 crop, got {self.batch}")
+        if len(self.widths) != len(self.blocks) or min(*self.widths, *self.blocks, 1) < 1:
+            raise ValueError(f"expected as many blocks as widths, each 1 or more, got {self.widths} and {self.blocks}")
 
     def at_rate(self, share: float) -> TrainingConfig:
         """The same recipe with both learning rates times `share`; raises ValueError unless it is above 0 and finite."""

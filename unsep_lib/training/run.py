@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy
 import torch
@@ -15,6 +17,7 @@ from unsep_lib.checkpoints import card_of, find_prior, load_prior, save_prior
 from unsep_lib.clips import Clip, labels_of
 from unsep_lib.files import alone
 from unsep_lib.priors import EdmPrior
+from unsep_lib.training.ahead import drawn_ahead
 from unsep_lib.training.config import TrainingConfig
 from unsep_lib.training.crops import Crops, CropStream
 from unsep_lib.training.objective import denoising_loss, draw_sigma, validation_loss
@@ -45,6 +48,15 @@ class Progress:
         return self.seconds * (1 - self.progress) / self.progress if self.progress else float("inf")
 
 
+class Batch(NamedTuple):
+    """Clean crops and noise [crop, time], label indices [crop], and how many clips could not be read so far."""
+
+    clean: torch.Tensor
+    label: torch.Tensor
+    noise: torch.Tensor
+    skipped: int
+
+
 def train(
     name: str,
     clips: Sequence[Clip],
@@ -54,6 +66,8 @@ def train(
     warm_start: str | None = None,
     device: str = "cpu",
     bfloat16: bool = False,
+    compiled: bool = False,
+    workers: int = 0,
     on_step: Callable[[Progress], None] | None = None,
 ) -> Path:
     """Train a prior on the clips of split "train" and return its file, `folder/name.safetensors`.
@@ -61,7 +75,9 @@ def train(
     The run's state lies in `folder/state.pt`: the same call continues it, and with a larger budget prolongs
     it. Clips of split "test" are never trained on; a fixed set of their crops gives the validation loss.
     warm_start: a prior (name or file) to start from instead of from nothing; its labels are kept. bfloat16: multiply
-    in bfloat16 (weights stay float32); twice as fast on processors with AMX, slower on others. Processes that
+    in bfloat16 (weights stay float32); twice as fast on processors with AMX, slower on others. compiled:
+    fuse the network's steps first, which takes half a minute and pays on GPUs. workers: processes
+    that read the crops ahead of time; the crops are the same with any number of them. Processes that
     `accelerate launch` or torchrun started together train one prior on batches as many times as large as they are many:
     each reads its own crops, the gradients are averaged, the first writes the files and calls `on_step`.
 
@@ -69,7 +85,9 @@ def train(
         ValueError: no training clips, another recipe or another run in `folder`, or a warm start that does not fit.
     """
     with joined(device) as processes, alone(folder) if processes.first else nullcontext():
-        return _train_held(name, clips, Path(folder), config, warm_start, processes, device, bfloat16, on_step)
+        return _train_held(
+            name, clips, Path(folder), config, warm_start, processes, device, bfloat16, compiled, workers, on_step
+        )
 
 
 def _train_held(
@@ -81,23 +99,30 @@ def _train_held(
     processes: Processes,
     device: str,
     bfloat16: bool,
+    compiled: bool,
+    workers: int,
     on_step: Callable[[Progress], None] | None,
 ) -> Path:
     target = processes.device(device)
     state = _start(clips, folder / STATE_FILE, config, warm_start, target)
-    stream = _stream(clips, "train", state.prior.labels, config, state.generator)
+    if compiled:
+        state.prior.network.compile_body()
+    stream = _stream(clips, "train", state.prior.labels, config, numpy.random.default_rng(config.seed))
+    batches = drawn_ahead(partial(_drawn, stream, config, processes), state.step, workers)
     validation = _validation_crops(clips, state.prior.labels, config)
     card = _card(name, clips, config, warm_start)
     torch.set_flush_denormal(True)
     saved = time.monotonic()
     try:
         while config.progress(state.step, state.seconds) < 1.0:
-            loss = _step(state, stream, processes, target, bfloat16)
+            began = time.monotonic()
+            batch = next(batches)
+            loss = _step(state, batch, processes, target, bfloat16, began)
             if processes.first and time.monotonic() - saved > CHECKPOINT_SECONDS:
                 _save(state, folder, name, card, validation)
                 saved = time.monotonic()
             if processes.first and on_step is not None:
-                on_step(_progress(state, loss, len(stream.skipped)))
+                on_step(_progress(state, loss, batch.skipped))
     finally:
         torch.set_flush_denormal(False)
         if processes.first:
@@ -117,7 +142,7 @@ def _start(
         return TrainingState(prior.train().requires_grad_(True), config)
     labels = labels_of(clips)
     stream = _stream(clips, "train", labels, config, numpy.random.default_rng(config.seed))
-    return TrainingState(new_prior(stream, labels, config.seed).to(device), config)
+    return TrainingState(new_prior(stream, labels, config).to(device), config)
 
 
 def _stream(
@@ -136,13 +161,13 @@ def _validation_crops(clips: Sequence[Clip], labels: Sequence[str], config: Trai
 
 
 def _step(
-    state: TrainingState, stream: CropStream, processes: Processes, device: torch.device, bfloat16: bool
+    state: TrainingState, batch: Batch, processes: Processes, device: torch.device, bfloat16: bool, began: float
 ) -> float:
-    config, began = state.config, time.monotonic()
+    config = state.config
     state.set_rate(config.rate(state.step, config.progress(state.step, state.seconds)))
-    batch = (part.to(device) for part in _batch(state, stream, processes))
+    parts = (part.to(device) for part in (*_labelled(state, batch, processes), batch.noise))
     with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-        loss = denoising_loss(state.prior, *batch).mean()
+        loss = denoising_loss(state.prior, *parts).mean()
     loss.backward()
     processes.average(one.grad for one in state.prior.parameters() if one.grad is not None)
     torch.nn.utils.clip_grad_norm_(state.prior.parameters(), config.gradient_clip)
@@ -159,16 +184,21 @@ def _step(
     return state.log[-1]["loss"]
 
 
-def _batch(state: TrainingState, stream: CropStream, processes: Processes) -> tuple[torch.Tensor, ...]:
-    """This process's clean crops, labels, noise levels and noise, out of one batch drawn for all processes."""
+def _drawn(stream: CropStream, config: TrainingConfig, processes: Processes, step: int) -> Batch:
+    """This process's part of a step: the same on every run, whoever draws it."""
+    generators = [numpy.random.default_rng([config.seed, step, place]) for place in processes.places(config.batch)]
+    clean, label = stream.drawn_with(generators)
+    noise = numpy.stack([one.standard_normal(clean.shape[-1], dtype=numpy.float32) for one in generators])
+    return Batch(clean, label, torch.from_numpy(noise), len(stream.skipped))
+
+
+def _labelled(state: TrainingState, batch: Batch, processes: Processes) -> tuple[torch.Tensor, ...]:
+    """This process's clean crops, the labels they are told with, and noise levels, drawn for all processes at once."""
     config, places = state.config, processes.places(state.config.batch)
     total, own = config.batch * processes.count, slice(places.start, places.stop)
-    clean, label = stream.drawn_with([numpy.random.default_rng([config.seed, state.step, place]) for place in places])
-    unlabelled = torch.from_numpy(state.generator.random(total) < config.null_label)
-    label[unlabelled[own]] = len(state.prior.labels)
-    sigma = draw_sigma(total, state.generator)
-    noise = torch.randn(total, clean.shape[-1], generator=state.noise)
-    return clean, label, sigma[own], noise[own]
+    unlabelled = torch.from_numpy(state.generator.random(total) < config.null_label)[own]
+    label = batch.label.masked_fill(unlabelled, len(state.prior.labels))
+    return batch.clean, label, draw_sigma(total, state.generator)[own]
 
 
 def _log(state: TrainingState, loss: float) -> None:

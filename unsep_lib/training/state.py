@@ -59,7 +59,6 @@ class TrainingState:
         )
         self.base_rates = (config.muon_learning_rate, config.learning_rate)
         self.generator = numpy.random.default_rng(config.seed)
-        self.noise = torch.Generator().manual_seed(config.seed)
         self.step, self.seconds = 0, 0.0
         self.log: list[LogRow] = []
 
@@ -73,7 +72,6 @@ class TrainingState:
             "ema": self.ema.state_dict(),
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "generator": json.dumps(self.generator.bit_generator.state),
-            "noise": self.noise.get_state(),
             "step": self.step,
             "seconds": self.seconds,
             "log": self.log,
@@ -103,7 +101,6 @@ class TrainingState:
         for optimiser, saved_state in zip(state.optimisers, content["optimisers"], strict=True):
             optimiser.load_state_dict(saved_state)
         state.generator.bit_generator.state = json.loads(content["generator"])
-        state.noise.set_state(content["noise"].cpu())
         state.step, state.seconds, state.log = content["step"], content["seconds"], content["log"]
         return state
 
@@ -120,11 +117,11 @@ class TrainingState:
         torch._foreach_lerp_(list(self.ema.parameters()), list(self.prior.parameters()), 1 - decay)
 
 
-def new_prior(stream: CropStream, labels: Sequence[str], seed: int) -> EdmPrior:
+def new_prior(stream: CropStream, labels: Sequence[str], config: TrainingConfig) -> EdmPrior:
     """An untrained prior scaled to the stream's average spectrum: the per-bin Wiener denoiser."""
     crops, _ = stream.batch(SPECTRUM_CROPS)
     spectrum = stft(crops).abs().square().mean(dim=(0, 2)).sqrt()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = CompactNetwork(CompactConfig(labels=len(labels)))
+        torch.manual_seed(config.seed)
+        network = CompactNetwork(CompactConfig(labels=len(labels), widths=config.widths, blocks=config.blocks))
     return EdmPrior(network, spectrum, labels)
