@@ -17,18 +17,7 @@ from unsep_lib.supervised.run import ControlRun, train_control
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train and say where the control lies."""
-    parser = argparse.ArgumentParser(prog="python -m unsep_lib.supervised", description=__doc__)
-    parser.add_argument("--speech", nargs="+", required=True, type=Path, metavar="MANIFEST")
-    parser.add_argument("--sounds", nargs="+", required=True, type=Path, metavar="MANIFEST")
-    parser.add_argument("--minutes", required=True, type=float, help="of training in all, over every resumption")
-    parser.add_argument("--validation", type=Path, metavar="DIR", help="mixtures that the curve is measured on")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR")
-    parser.add_argument("--batch", type=int, default=ControlConfig.batch, help="mixtures a step")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--workers", type=int, default=0, help="processes that read clips ahead: for GPUs")
-    parser.add_argument("--bfloat16", action="store_true", help="multiply in bfloat16: faster on processors with AMX")
-    arguments = parser.parse_args(argv)
+    arguments = _parser().parse_args(argv)
     try:
         speech, sounds = (
             [clip for manifest in manifests for clip in read_manifest(manifest)]
@@ -43,21 +32,29 @@ def main(argv: Sequence[str] | None = None) -> int:
                 bar.set_postfix_str(f"step {run.step}, loss {run.loss:.2f} dB, {run.curve[-1:]}", refresh=False)
 
             path = train_control(
-                speech,
-                sounds,
-                validation,
-                arguments.out,
-                config,
-                device=arguments.device,
-                bfloat16=arguments.bfloat16,
-                workers=arguments.workers,
-                on_step=show,
-            )
+                speech, sounds, validation, arguments.out, config, device=arguments.device,
+                bfloat16=arguments.bfloat16, workers=arguments.workers, on_step=show,
+            )  # fmt: skip
         print(path)
     except ValueError as error:
         print(f"unsep: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m unsep_lib.supervised", description=__doc__)
+    parser.add_argument("--speech", nargs="+", required=True, type=Path, metavar="MANIFEST")
+    parser.add_argument("--sounds", nargs="+", required=True, type=Path, metavar="MANIFEST")
+    parser.add_argument("--minutes", required=True, type=float, help="of training in all, over every resumption")
+    parser.add_argument("--validation", type=Path, metavar="DIR", help="mixtures that the curve is measured on")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR")
+    parser.add_argument("--batch", type=int, default=ControlConfig.batch, help="mixtures a step")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--workers", type=int, default=0, help="processes that read clips ahead: for GPUs")
+    parser.add_argument("--bfloat16", action="store_true", help="multiply in bfloat16: faster on processors with AMX")
+    return parser
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -56,25 +56,21 @@ def train_control(
 
     Crops are drawn and augmented as for the priors, from clips of split "train"; each gets a level of −25 … −20 dBFS,
     as the task's sources do. validation: mixtures of a voice and a sound whose mean SI-SDR improvement the curve tells.
-    The run's state lies in `folder/state.pt`: the same call continues it, and with more minutes prolongs it.
-    bfloat16: multiply in bfloat16 (weights stay float32), a quarter faster on processors with AMX.
-    workers: processes that read the crops ahead of time; the crops are the same with any number of them.
+    The run's state lies in `folder/state.pt`: the same call continues it, and with more minutes prolongs it. bfloat16
+    (weights stay float32) is faster on processors with AMX; `workers` processes read the same crops ahead of time.
 
     Raises:
         ValueError: no training clips of a kind, or another recipe's state in `folder`.
     """
-    folder = Path(folder)
-    with alone(folder):
+    with alone(folder := Path(folder)):
         run = _start(folder / STATE_FILE, config, device)
-        streams = [_stream(clips, config) for clips in (speech, sounds)]
-        batches = drawn_ahead(partial(_drawn, streams, config), run.step, workers)
+        draw = partial(_drawn, [_stream(clips, config) for clips in (speech, sounds)], config)
+        batches = drawn_ahead(draw, run.step, workers)
         torch.set_flush_denormal(True)
         saved = time.monotonic()
         try:
             while config.progress(run.seconds) < 1.0:
-                began = time.monotonic()
-                _step(run, next(batches).to(device), config, bfloat16)
-                run.seconds += time.monotonic() - began
+                _step(run, batches, config, bfloat16)
                 if time.monotonic() - saved > CHECKPOINT_SECONDS:
                     _save(run, folder, config, validation)
                     saved = time.monotonic()
@@ -128,7 +124,9 @@ def _drawn(streams: Sequence[CropStream], config: ControlConfig, step: int) -> t
     return torch.stack(crops, dim=1)
 
 
-def _step(run: ControlRun, sources: torch.Tensor, config: ControlConfig, bfloat16: bool) -> None:
+def _step(run: ControlRun, batches: Iterator[torch.Tensor], config: ControlConfig, bfloat16: bool) -> None:
+    began = time.monotonic()
+    sources = next(batches).to(next(run.control.parameters()).device)
     with torch.autocast(sources.device.type, torch.bfloat16, enabled=bfloat16):
         estimates = run.control(sources.sum(dim=1)).float()
     loss = -scale_invariant_signal_distortion_ratio(estimates, sources, zero_mean=True).mean()
@@ -140,6 +138,7 @@ def _step(run: ControlRun, sources: torch.Tensor, config: ControlConfig, bfloat1
     run.optimiser.step()
     run.step += 1
     run.loss += (loss.item() - run.loss) / min(run.step, 50)
+    run.seconds += time.monotonic() - began
 
 
 def _save(run: ControlRun, folder: Path, config: ControlConfig, validation: Sequence[Mixture]) -> None:
