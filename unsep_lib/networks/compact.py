@@ -1,4 +1,4 @@
-"""The compact network: a U-Net on 2×2 patches of the STFT, under a million parameters."""
+"""The compact network: a U-Net on 2×2 patches of the STFT, 0.9 million parameters in its default shape."""
 
 from __future__ import annotations
 
