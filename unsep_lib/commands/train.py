@@ -82,14 +82,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _config(arguments: argparse.Namespace) -> TrainingConfig:
+    from unsep_lib.networks.compact import CompactConfig
     from unsep_lib.training import TrainingConfig
 
     config = TrainingConfig(
         minutes=arguments.minutes,
         steps=arguments.steps,
         batch=arguments.batch,
-        widths=tuple(arguments.widths or TrainingConfig.widths),
-        blocks=tuple(arguments.blocks or TrainingConfig.blocks),
+        widths=tuple(arguments.widths or CompactConfig.widths),
+        blocks=tuple(arguments.blocks or CompactConfig.blocks),
         seed=arguments.seed,
     )
     return config.at_rate(arguments.rate)
