@@ -193,6 +193,8 @@ def test_a_network_of_another_shape_is_trained_and_read_again(clips, tmp_path):
     assert load_prior(path).denoise(torch.randn(1, RATE), 0.1).shape == (1, RATE)
     with pytest.raises(ValueError, match=r"as many blocks as widths, each 1 or more, got \(8, 24\) and \(1,\)"):
         small(widths=(8, 24), blocks=(1,))
+    with pytest.raises(ValueError, match=r"widths after the first that 4 heads divide, got \(8, 26\)"):
+        small(widths=(8, 26), blocks=(1, 1))
 
 
 def test_the_compiled_body_is_the_one_that_is_trained(clips, tmp_path, monkeypatch):

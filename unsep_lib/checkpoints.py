@@ -182,7 +182,7 @@ def _check_compact(config: CompactConfig, labels: list[str], tensors: Mapping[st
         len({name.split(".")[4] for name in tensors if name.startswith(f"network.encoder.{level}.blocks.")})
         for level in range(len(config.blocks))
     )
-    if blocks != config.blocks or len(config.widths) != len(config.blocks):
+    if blocks != config.blocks:
         raise ValueError(f"expected blocks {config.blocks} for widths {config.widths}, got {blocks}")
     if config.labels != len(labels):
         raise ValueError(f"expected {config.labels} labels, got {len(labels)}")

@@ -20,7 +20,11 @@ OUTPUT_CHANNELS = 2  # real and imaginary part
 
 @dataclass(frozen=True)
 class CompactConfig:
-    """Shape of a `CompactNetwork`; bins and labels come from the data, the rest is the measured recipe."""
+    """Shape of a `CompactNetwork`; bins and labels come from the data, the rest is the measured recipe.
+
+    Raises:
+        ValueError: not as many blocks as widths, one below 1, or a width with attention that the heads do not divide.
+    """
 
     labels: int = 0
     bins: int = 256
@@ -28,6 +32,12 @@ class CompactConfig:
     blocks: tuple[int, ...] = (1, 1, 2)
     heads: int = 4
     embedding: int = 128
+
+    def __post_init__(self) -> None:
+        if len(self.widths) != len(self.blocks) or min((*self.widths, *self.blocks), default=0) < 1:
+            raise ValueError(f"expected as many blocks as widths, each 1 or more, got {self.widths} and {self.blocks}")
+        if any(width % self.heads for width in self.widths[1:]):
+            raise ValueError(f"expected widths after the first that {self.heads} heads divide, got {self.widths}")
 
 
 class CompactNetwork(nn.Module):

@@ -49,8 +49,7 @@ class TrainingConfig:
             raise ValueError(f"expected a seed from 0 to 2^63 - 1, got {self.seed}")
         if self.batch < 1:
             raise ValueError(f"expected a batch of at least 1 crop, got {self.batch}")
-        if len(self.widths) != len(self.blocks) or min(*self.widths, *self.blocks, 1) < 1:
-            raise ValueError(f"expected as many blocks as widths, each 1 or more, got {self.widths} and {self.blocks}")
+        CompactConfig(widths=self.widths, blocks=self.blocks)
 
     def at_rate(self, share: float) -> TrainingConfig:
         """The same recipe with both learning rates times `share`; raises ValueError unless it is above 0 and finite."""

@@ -165,7 +165,8 @@ def _step(
 ) -> float:
     config = state.config
     state.set_rate(config.rate(state.step, config.progress(state.step, state.seconds)))
-    parts = (part.to(device) for part in (*_labelled(state, batch, processes), batch.noise))
+    told = _told(state, batch.label, processes)
+    parts = (part.to(device) for part in (batch.clean, *told, batch.noise))
     with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
         loss = denoising_loss(state.prior, *parts).mean()
     loss.backward()
@@ -176,9 +177,9 @@ def _step(
         optimiser.zero_grad(set_to_none=True)
     state.step += 1
     state.update_ema()
-    told = torch.tensor([loss.item(), time.monotonic() - began], dtype=torch.float64, device=device)
-    processes.average([told])
-    loss_of_all, seconds = told.tolist()
+    means = torch.tensor([loss.item(), time.monotonic() - began], dtype=torch.float64, device=device)
+    processes.average([means])
+    loss_of_all, seconds = means.tolist()
     state.seconds += seconds
     _log(state, loss_of_all)
     return state.log[-1]["loss"]
@@ -192,13 +193,12 @@ def _drawn(stream: CropStream, config: TrainingConfig, processes: Processes, ste
     return Batch(clean, label, torch.from_numpy(noise), len(stream.skipped))
 
 
-def _labelled(state: TrainingState, batch: Batch, processes: Processes) -> tuple[torch.Tensor, ...]:
-    """This process's clean crops, the labels they are told with, and noise levels, drawn for all processes at once."""
+def _told(state: TrainingState, label: torch.Tensor, processes: Processes) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the prior is told of this process's crops, drawn for all at once: label or none, and noise level."""
     config, places = state.config, processes.places(state.config.batch)
     total, own = config.batch * processes.count, slice(places.start, places.stop)
     unlabelled = torch.from_numpy(state.generator.random(total) < config.null_label)[own]
-    label = batch.label.masked_fill(unlabelled, len(state.prior.labels))
-    return batch.clean, label, draw_sigma(total, state.generator)[own]
+    return label.masked_fill(unlabelled, len(state.prior.labels)), draw_sigma(total, state.generator)[own]
 
 
 def _log(state: TrainingState, loss: float) -> None:
