@@ -1,5 +1,6 @@
 import pytest
 import torch
+from command_line import noise, write
 
 from unsep_lib.checkpoints import save_prior
 from unsep_lib.networks.compact import CompactConfig, CompactNetwork
@@ -32,3 +33,8 @@ def home(tmp_path, tiny_prior, monkeypatch):
     save_prior(folder / "priors" / "speech.safetensors", tiny_prior(1), {"name": "speech", "hours": 0.5})
     save_prior(folder / "priors" / "sound.safetensors", tiny_prior(2, ["Cello", "Flute"]), {"name": "sound"})
     return folder
+
+
+@pytest.fixture
+def mixture(tmp_path):
+    return write(tmp_path / "in" / "mix.wav", noise(2, 5001).numpy())

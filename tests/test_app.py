@@ -1,32 +1,22 @@
-import contextlib
-import fnmatch
 import io
 import re
-import socket
-import subprocess
-import sys
 import threading
-import time
-import tomllib
 import zipfile
-from pathlib import Path
 
 import numpy
 import pytest
 import soundfile
 import torch
+from app_turns import PATIENCE, Visitor, wait_until
 
-from unsep_lib.app import jobs, page, recordings, server, turns
-from unsep_lib.app.transfers import Download, Drop
+from unsep_lib.app import jobs, page, recordings, turns
 from unsep_lib.audio import Audio
-from unsep_lib.cli import main
 from unsep_lib.embedded import REPOSITORY
 from unsep_lib.profiles import load_profile
 from unsep_lib.separate import load_priors, separate
 from unsep_lib.specification import parse_spec
 
 RATE = 22_050
-PATIENCE = 60  # seconds that a thread may take on a busy machine
 
 
 def noise(*shape, seed=0):
@@ -43,13 +33,6 @@ def job(samples=None, names=("speech", "sound:Cello"), rate=RATE, steps=2):
     samples = noise(1, 4000) if samples is None else samples
     recording = recordings.Recording("mix.wav", "mix.wav", Audio(samples, rate))
     return jobs.Job(recording, tuple(map(parse_spec, names)), "projection", steps, 3)
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 # Recordings
@@ -97,74 +80,6 @@ def test_examples_name_their_sources_and_lie_where_their_code_reads_them():
 def test_without_a_clone_there_are_no_examples(monkeypatch, tmp_path):
     monkeypatch.setattr("unsep_lib.embedded.EMBEDDED", tmp_path / "nothing")
     assert recordings.examples() == []
-
-
-# Turns
-
-
-class Visitor(threading.Thread):
-    """Wants one turn, keeps it until told to leave, and notes in `log` when it has it."""
-
-    def __init__(self, folder, name, log):
-        super().__init__(daemon=True)
-        self.folder, self.name, self.log = folder, name, log
-        self.cancelled, self.leave, self.waits = threading.Event(), threading.Event(), []
-        self.start()
-
-    def run(self):
-        with contextlib.suppress(turns.Cancelled), turns.turn(self.folder, self.cancelled, self.waits.append):
-            self.log.append(self.name)
-            self.leave.wait(PATIENCE)
-            self.log.append(f"{self.name} left")
-
-
-def test_turns_come_in_the_order_of_asking_and_one_at_a_time(tmp_path):
-    log = []
-    first = Visitor(tmp_path, "first", log)
-    wait_until(lambda: log == ["first"])
-    second = Visitor(tmp_path, "second", log)
-    wait_until(lambda: second.waits == [1])
-    third = Visitor(tmp_path, "third", log)
-    wait_until(lambda: third.waits == [2])
-    for visitor in (first, second, third):
-        visitor.leave.set()
-        visitor.join(PATIENCE)
-    assert log == ["first", "first left", "second", "second left", "third", "third left"]
-    assert list(tmp_path.glob("*.ticket")) == []
-
-
-def test_who_cancels_leaves_the_queue(tmp_path):
-    log = []
-    first, second, third = Visitor(tmp_path, "first", log), None, None
-    wait_until(lambda: log == ["first"])
-    second = Visitor(tmp_path, "second", log)
-    wait_until(lambda: second.waits)
-    third = Visitor(tmp_path, "third", log)
-    wait_until(lambda: third.waits == [2])
-    second.cancelled.set()
-    second.join(PATIENCE)
-    wait_until(lambda: third.waits == [2, 1])
-    first.leave.set()
-    wait_until(lambda: log[-1] == "third")
-    third.leave.set()
-    assert "second" not in log
-
-
-def test_a_process_that_is_killed_gives_its_turn_away(tmp_path):
-    code = (
-        "import pathlib, sys, threading, time; from unsep_lib.app.turns import turn\n"
-        "with turn(pathlib.Path(sys.argv[1]), threading.Event(), print): print('mine', flush=True); time.sleep(600)"
-    )
-    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline() == "mine\n"
-        log = []
-        visitor = Visitor(tmp_path, "next", log)
-        wait_until(lambda: visitor.waits == [1])
-        process.kill()
-    wait_until(lambda: log == ["next"])
-    visitor.leave.set()
-    visitor.join(PATIENCE)
-    assert list(tmp_path.glob("*.ticket")) == []
 
 
 # Jobs
@@ -304,61 +219,3 @@ def test_whatever_goes_wrong_ends_in_a_sentence_and_frees_the_turn(opened, monke
     other = Visitor(opened.queue, "other", log)
     wait_until(lambda: log == ["other"])
     other.leave.set()
-
-
-def test_files_travel_as_messages():
-    got = []
-    drop = Drop(lambda *file: got.append(file))
-    drop._handle_custom_msg({"name": "a.wav", "size": 2}, [memoryview(b"ab")])
-    drop._handle_custom_msg({"name": "b.wav", "size": 10**9}, [])
-    assert got == [("a.wav", 2, b"ab"), ("b.wav", 10**9, None)]
-
-
-def test_a_download_is_sent_when_asked_for(monkeypatch):
-    sent, download = [], Download("Download")
-    monkeypatch.setattr(Download, "send", lambda self, content, buffers: sent.append((content, buffers)))
-    download.offer("a.zip", b"zip")
-    assert download.offered and sent == []
-    download._handle_custom_msg({}, [])
-    assert sent == [({"name": "a.zip"}, [b"zip"])]
-    download.offer("", b"")
-    assert not download.offered
-
-
-# The server
-
-
-def test_it_listens_on_the_loopback_alone_and_asks_for_a_token():
-    voila = server.configuration(8123, "secret", open_browser=False).Voila
-    assert (voila.ip, voila.port, voila.token, voila.open_browser) == ("127.0.0.1", 8123, "secret", False)
-
-
-def test_a_free_port_is_found_and_a_taken_one_refused(capsys):
-    assert 1024 <= server.checked_port(0) <= 65535
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        assert main(["app", "--no-browser", "--port", str(port)]) == 2
-    assert f"cannot listen on port {port} of 127.0.0.1" in capsys.readouterr().err
-    assert main(["app", "--no-browser", "--port", "70000"]) == 2
-
-
-def test_an_unknown_profile_is_refused_before_anything_is_served(capsys):
-    assert main(["app", "--no-browser", "--profile", "huge"]) == 2
-    assert "unknown profile 'huge'" in capsys.readouterr().err
-
-
-def test_the_command_is_ready_without_loading_torch():
-    code = "import sys, unsep_lib.app.server; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def test_what_the_server_reads_is_packed():
-    patterns = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
-    package = REPOSITORY / "unsep_lib"
-    files = [path for path in (package / "app").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")]
-    assert len(files) == 5
-    for path in files:
-        name = Path(path).relative_to(package).as_posix()
-        assert any(fnmatch.fnmatch(name, pattern) for pattern in patterns["unsep_lib"]), name

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from hardening.cases import Entry, command, crossed, identified, judge
-from hardening.file_faults import EXPERIMENTS, MANIFESTS, MIXTURES, PRIORS, PROFILES, RELEASED, manifest, mixture
+from hardening.file_faults import EXPERIMENTS, MANIFESTS, MIXTURES, PROFILES, manifest, mixture
+from hardening.weight_faults import PRIORS, RELEASED
 from unsep_lib.checkpoints import load_prior
 from unsep_lib.clips import read_manifest
 from unsep_lib.mixtures import read_mixtures

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from hardening.audio_faults import recorded
 from hardening.cases import PASSED
-from hardening.file_faults import experiment, manifest, prior, profile, released
+from hardening.file_faults import experiment, manifest, profile
+from hardening.weight_faults import prior, released
 from unsep_lib.audio import read_audio
 from unsep_lib.checkpoints import load_prior
 from unsep_lib.clips import read_manifest

@@ -32,8 +32,8 @@ def add_parser(subparsers: Subparsers) -> None:
         default=1.0,
         help="learning rates relative to the recipe's (default: 1; less after --from: a quarter keeps what was learnt)",
     )
-    parser.add_argument("--widths", nargs="+", type=int, help="channels of the network's levels (default: 32 64 96)")
-    parser.add_argument("--blocks", nargs="+", type=int, help="residual blocks of each level (default: 1 1 2)")
+    parser.add_argument("--widths", nargs="+", type=int, help="channels of a new network's levels (default: 32 64 96)")
+    parser.add_argument("--blocks", nargs="+", type=int, help="residual blocks of each of its levels (default: 1 1 2)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--compile", action="store_true", help="fuse the network's steps first: for GPUs")
     parser.add_argument("--workers", type=int, default=0, help="processes that read clips ahead: for GPUs (default: 0)")
@@ -55,6 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     from unsep_lib.training.processes import launched, launched_in_bfloat16
 
     check_device(arguments.device)
+    if arguments.warm_start and (arguments.widths or arguments.blocks):
+        raise ValueError("expected --from, which keeps its prior's shape, or --widths and --blocks, got both")
     installed = prior_file(arguments.name)
     clips = [clip for manifest in arguments.data for clip in read_manifest(manifest)]
     config = _config(arguments)

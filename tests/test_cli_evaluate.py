@@ -1,0 +1,103 @@
+import functools
+import json
+
+import fast_bss_eval
+import numpy
+import pytest
+import soundfile
+import torch
+from command_line import FAST, contents, noise, one_sentence, separated
+
+from unsep_lib.cli import main
+from unsep_lib.evaluation import evaluate
+from unsep_lib.mixtures import Mixture, write_mixture
+from unsep_lib.specification import parse_spec
+
+STATISTIC = {"mean", "median", "low", "high"}
+
+
+@pytest.fixture
+def mixtures(tmp_path):
+    """Two mixtures at 8 kHz: `a_0` of speech and a cello, `b_0` of two voices."""
+    for seed, (name, labels) in enumerate({"a_0": ("speech", "sound:Cello"), "b_0": ("speech", "speech")}.items()):
+        sources = noise(2, 4000, seed=seed)
+        specs = tuple(parse_spec(label) for label in labels)
+        write_mixture(tmp_path / "mixtures" / name, Mixture(name, sources.sum(dim=0), sources, specs, 8000))
+    return tmp_path / "mixtures"
+
+
+def evaluated(mixtures, *more):
+    file = mixtures.parent / "scores.json"
+    assert main(["evaluate", "--mixtures", str(mixtures), "--json", str(file), *FAST, *more]) == 0
+    return json.loads(file.read_text())
+
+
+def test_evaluation_writes_the_pinned_layout(home, mixtures):
+    result = evaluated(mixtures)
+    assert list(result) == [
+        "si_sdr", "si_sdr_improvement", "collapsed", "seconds_per_mixture", "slot_switches", "window_passages",
+        "peak_memory_mb", "rows",
+    ]  # fmt: skip
+    assert result["si_sdr"].keys() == result["si_sdr_improvement"].keys() == STATISTIC
+    assert all(list(row) == ["mixture", "source", "label", "si_sdr", "si_sdr_improvement"] for row in result["rows"])
+    assert [(row["mixture"], row["source"], row["label"]) for row in result["rows"]] == [
+        ("a_0", 1, "speech"), ("a_0", 2, "sound:Cello"), ("b_0", 1, "speech"), ("b_0", 2, "speech"),
+    ]  # fmt: skip
+    assert 0 < result["seconds_per_mixture"] < 60
+    assert result["peak_memory_mb"] > 50
+
+
+def test_the_statistics_follow_from_the_rows(home, mixtures):
+    result = evaluated(mixtures)
+    for field in ("si_sdr", "si_sdr_improvement"):
+        values = [row[field] for row in result["rows"]]
+        assert result[field]["mean"] == pytest.approx(numpy.mean(values))
+        assert result[field]["median"] == pytest.approx(numpy.median(values))
+        assert result[field]["low"] <= result[field]["mean"] <= result[field]["high"]
+    lost = [row["si_sdr_improvement"] < -10 for row in result["rows"]]
+    assert result["collapsed"] == pytest.approx(numpy.mean(lost))
+
+
+def test_scores_equal_an_independent_score_of_the_separated_files(home, mixtures, tmp_path):
+    rows = evaluated(mixtures, "--only", "a")["rows"]
+    assert separated(mixtures / "a_0" / "mix.flac", tmp_path / "out", "speech", "sound:Cello") == 0
+    for row, name in zip(rows, ("speech", "sound_Cello"), strict=True):
+        reference, mixed = (
+            soundfile.read(mixtures / "a_0" / f"{track}.flac")[0] for track in (f"source_{row['source']}", "mix")
+        )
+        estimate = soundfile.read(tmp_path / "out" / f"{name}.wav")[0]
+        score = functools.partial(fast_bss_eval.si_sdr, reference[None], zero_mean=True)
+        assert row["si_sdr"] == pytest.approx(score(estimate[None])[0], abs=1e-2)
+        assert row["si_sdr_improvement"] == pytest.approx(row["si_sdr"] - score(mixed[None])[0], abs=1e-2)
+
+
+def test_swapped_voices_are_found_and_lost_sources_are_counted():
+    sources = noise(2, 4000)
+    specs = (parse_spec("speech"), parse_spec("speech"))
+    mixture = Mixture("voices", sources.sum(dim=0), sources, specs, 8000)
+    swapped = evaluate([mixture], lambda mixture: 0.5 * mixture.sources.flip(0))
+    assert all(row.si_sdr > 50 for row in swapped.rows)
+    assert swapped.collapsed == 0.0
+    lost = evaluate([mixture], lambda mixture: torch.stack([mixture.sources[0], noise(4000, seed=9)]))
+    assert (lost.rows[0].si_sdr > 50, lost.rows[1].si_sdr < -10, lost.collapsed) == (True, True, 0.5)
+    unchanged = evaluate([mixture], lambda mixture: mixture.mixture.expand(2, -1))
+    assert [row.si_sdr_improvement for row in unchanged.rows] == pytest.approx([0.0, 0.0], abs=1e-6)
+    with pytest.raises(ValueError, match="at least one mixture with an audible reference, got none"):
+        evaluate([], lambda mixture: mixture.sources)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--mixtures", "gone"], "no such folder of mixtures"),
+        (["--only", "z"], "no mixture's name starts with 'z'"),
+        (["--solver", "magic"], "unknown solver 'magic'"),
+        (["--prior", "sound=gone"], "unknown prior 'gone'"),
+        (["--device", "abacus"], "device 'abacus'"),
+    ],
+)
+def test_bad_evaluations_write_nothing(arguments, message, home, mixtures, tmp_path, capsys):
+    before = contents(tmp_path)
+    assert main(["evaluate", "--mixtures", str(mixtures), "--json", str(tmp_path / "scores.json"), *arguments]) == 2
+    assert message in one_sentence(capsys)
+    assert contents(tmp_path) == before
