@@ -180,7 +180,7 @@ def test_a_separation_is_played_offered_and_told_as_code(opened):
     opened.sources[0].value, opened.sources[1].value = "speech", "sound:Flute"
     opened.seed.value = 7
     separated(opened)
-    assert "Done: mix.wav" in opened.status.value and "dirac-contrast, 4 noise levels, seed 7" in opened.status.value
+    assert "Done: mix.wav" in opened.status.value and "dirac-wiener, 4 noise levels, seed 7" in opened.status.value
     assert [f">{name}<" in opened.results.value for name in ("speech", "sound_Flute", "residual")] == [True] * 3
     assert "<img" in opened.picture.value and "seed=7" in opened.code.value
     assert opened.download.offered and opened.cancel.disabled and not opened.button.disabled

@@ -64,6 +64,7 @@ def test_the_list_names_priors_labels_and_solvers(home, capsys):
     short = dict.fromkeys(("projection-mean", "best-of", "best-half-mean", "dirac-mean", "daps"), "20")
     single = (
         "dirac-restart",
+        "dirac-wiener",
         "dirac-contrast",
         "projection-restart",
         "projection",

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from unsep_lib import consistency
-from unsep_lib.consistency import share_by_power, share_by_uncertainty, share_equally, share_softly
+from unsep_lib.consistency import filter_by_power, share_by_power, share_by_uncertainty, share_equally, share_softly
 from unsep_lib.ground_truth import exact_shares
 from unsep_lib.priors import stft
 
@@ -62,6 +62,30 @@ def test_the_share_by_uncertainty_is_the_exact_one_of_sources_whose_power_is_the
 def test_shares_of_any_kind_add_up_to_the_mixture(length):
     clean = 0.1 * torch.randn(2, 3, length, generator=torch.Generator().manual_seed(2))
     mixture = 0.1 * torch.randn(2, length, generator=torch.Generator().manual_seed(3))
-    uncertain = share_by_uncertainty(clean, mixture, 0.05)
-    for moved in (share_equally(clean, mixture), share_by_power(clean, mixture), uncertain):
+    by_power = filter_by_power(clean, mixture), share_by_power(clean, mixture)
+    for moved in (share_equally(clean, mixture), share_by_uncertainty(clean, mixture, 0.05), *by_power):
         torch.testing.assert_close(moved.sum(dim=1), mixture, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(("leak", "kept"), [(0.1, 0.01 / 0.82), (0.3, 0.09 / 0.58), (0.5, 0.5), (0.0, 0.0)])
+def test_the_filter_keeps_of_a_leak_the_square_in_proportion(leak, kept):
+    time = torch.arange(16_000).double() / 16_000
+    low, high = torch.sin(6.2832 * 500 * time), torch.sin(6.2832 * 3000 * time)
+    blurred = torch.stack([(1 - leak) * low + leak * high, leak * low + (1 - leak) * high])
+    first = filter_by_power(blurred[None], (low + high)[None])[0, 0, 2000:-2000]
+    mine, other = ((first * tone[2000:-2000]).mean() / tone.square().mean() for tone in (low, high))
+    assert other.item() == pytest.approx(kept, abs=2e-3)
+    assert mine.item() == pytest.approx(1 - kept, abs=2e-3)
+
+
+@pytest.mark.parametrize("explained", [0.0, 1e-7])
+def test_the_filter_leaves_what_no_estimate_explains_shared_equally(explained):
+    mixture = 0.1 * torch.randn(2, 3000, generator=torch.Generator().manual_seed(4))
+    clean = explained * torch.randn(2, 3, 3000, generator=torch.Generator().manual_seed(5))
+    shares = filter_by_power(clean, mixture)
+    torch.testing.assert_close(shares, (mixture / 3)[:, None].expand(-1, 3, -1), atol=1e-5, rtol=0)
+
+
+def test_one_source_is_the_whole_mixture_and_silence_stays_silent():
+    mixture = torch.stack([torch.randn(500, generator=torch.Generator().manual_seed(6)), torch.zeros(500)])
+    torch.testing.assert_close(filter_by_power(torch.zeros(2, 1, 500), mixture)[:, 0], mixture, atol=1e-6, rtol=0)

@@ -3,9 +3,10 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
+from unsep_lib.consistency import share_equally
 from unsep_lib.ground_truth import gaussian_example
 from unsep_lib.solvers import solve
-from unsep_lib.solvers.dirac import _moved, completed
+from unsep_lib.solvers.dirac import _moved, completed, dirac
 
 
 @pytest.mark.parametrize("count", [3, 5])
@@ -28,3 +29,12 @@ def test_many_sources_do_not_diverge(count):
     example = gaussian_example(count, 400)
     found = solve(example.mixture[None], example.priors, solver="dirac-restart", steps=40, seeds=[0])[0]
     assert found.square().sum() < 4 * example.mixture.square().sum()
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_leading_to_equal_shares_is_what_leaving_one_over_does(count):
+    example = gaussian_example(count, 400)
+    plain, led = (
+        dirac(example.mixture[None], example.priors, 8, [(0,)], **given) for given in ({}, {"towards": share_equally})
+    )
+    torch.testing.assert_close(plain, led, atol=1e-5, rtol=0)

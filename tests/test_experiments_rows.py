@@ -199,7 +199,7 @@ def test_nmf_learns_from_the_manifests_clips_of_what_it_is_told(home, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"solvers": (SolverChoice("magic"),)}, "unknown solver 'magic': known are dirac-restart"),
+        ({"solvers": (SolverChoice("magic"),)}, "unknown solver 'magic': known are dirac-wiener"),
         ({"solvers": (SolverChoice("nmf", (3,)),)}, r"the baseline 'nmf' takes no steps, got \[3\]"),
         ({"tasks": ("3sounds",)}, "no mixtures of the task '3sounds', found 1speech-1sound, 2speakers"),
         ({"mixtures": "gone"}, "no such folder of mixtures"),

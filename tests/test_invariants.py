@@ -31,8 +31,8 @@ lengths = st.integers(1, 2000)
 seeds = st.integers(0, 2**31 - 1)
 STEPS = 2
 ADD_UP = [
-    "dirac-restart", "dirac-contrast", "projection-restart", "projection-mean", "projection", "projection-equal",
-    "projection-sigma", "best-of", "best-half-mean", "dirac", "dirac-mean", "daps",
+    "dirac-wiener", "dirac-restart", "dirac-contrast", "projection-restart", "projection-mean", "projection",
+    "projection-equal", "projection-sigma", "best-of", "best-half-mean", "dirac", "dirac-mean", "daps",
 ]  # fmt: skip
 SYMMETRIC = [name for name in SOLVERS if not name.startswith("dirac")]  # all that treat their sources alike
 RULES = {

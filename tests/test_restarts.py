@@ -1,7 +1,9 @@
 import pytest
 import torch
 
+from unsep_lib.consistency import filter_by_power
 from unsep_lib.ground_truth import gaussian_example, posterior
+from unsep_lib.priors import GaussianPrior
 from unsep_lib.solvers import SOLVERS, restarts
 from unsep_lib.solvers.dirac import dirac
 from unsep_lib.solvers.projections import projection_mean
@@ -20,7 +22,7 @@ def distance(sources, truth):
     return ((sources - truth.waveforms()).norm(dim=(1, 2)) / truth.waveforms().norm()).mean().item()
 
 
-@pytest.mark.parametrize(("steps", "rounds"), [(1, 1), (19, 1), (20, 2), (33, 3), (45, 4), (90, 4)])
+@pytest.mark.parametrize(("steps", "rounds"), [(1, 1), (15, 1), (16, 2), (31, 3), (32, 4), (90, 4)])
 def test_steps_are_counted_over_all_rounds(steps, rounds):
     example, seen = gaussian_example(length=64), []
     SOLVERS["dirac-restart"].run(example.mixture[None], example.priors, steps, [(0,)], seen.append)
@@ -59,3 +61,28 @@ def test_no_levels_are_refused():
     example = gaussian_example(length=64)
     with pytest.raises(ValueError, match="at least 1 step, got 0"):
         projection_restart(example.mixture[None], example.priors, 0, [(0,)])
+
+
+def test_the_last_round_of_dirac_wiener_leads_to_the_filter_and_is_twice_as_long(monkeypatch):
+    example, seen = gaussian_example(length=64), []
+    monkeypatch.setattr(restarts, "dirac", lambda mixture, priors, steps, *rest, towards, end_sigma, **named: (
+        seen.append((len(mixture), steps, end_sigma, towards is filter_by_power))
+        or dirac(mixture, priors, steps, *rest, towards=towards, end_sigma=end_sigma, **named)
+    ))  # fmt: skip
+    SOLVERS["dirac-wiener"].run(example.mixture[None], example.priors, 40, [(0,)])
+    assert seen == [(2, 8, 0.15, False)] * 3 + [(2, 16, 0.005, True)]
+
+
+def test_dirac_wiener_settles_what_priors_leave_in_doubt():
+    """Each source fills one half of the spectrum; its prior finds the other half possible too, at a tenth the power."""
+    own = torch.cat([torch.ones(501), torch.zeros(500)])
+    powers = torch.stack([own, 1 - own])
+    noise = torch.fft.rfft(torch.randn(2, 2000, generator=torch.Generator().manual_seed(0)), norm="ortho")
+    clean = torch.fft.irfft(0.1 * powers * noise, n=2000, norm="ortho")
+    priors = [GaussianPrior(0.01 * power.clamp_min(0.1)) for power in powers]
+    doubting, settled = (
+        SOLVERS[name].run(clean.sum(dim=0)[None], priors, 40, [(0,)])[0] for name in ("dirac-restart", "dirac-wiener")
+    )
+    doubt, left = ((found - clean).norm().item() for found in (doubting, settled))
+    assert doubt > 0.1 / 1.1 * clean.norm().item()  # what the exact posterior mean leaves
+    assert left < 0.25 * doubt

@@ -156,7 +156,9 @@ def test_samples_that_cannot_be_separated_are_refused(samples, message, priors):
 def test_no_priors_unknown_solvers_and_impossible_steps_are_refused(priors):
     with pytest.raises(ValueError, match="expected at least one source"):
         separate(noise(100), RATE, [])
-    with pytest.raises(ValueError, match="unknown solver 'magic': known are dirac-restart, dirac-contrast"):
+    with pytest.raises(
+        ValueError, match="unknown solver 'magic': known are dirac-wiener, dirac-restart, dirac-contrast"
+    ):
         separate(noise(100), RATE, priors, solver="magic")
     with pytest.raises(ValueError, match="at least 1 step, got 0"):
         separate(noise(100), RATE, priors, solver="projection", steps=0)

@@ -44,6 +44,7 @@ def test_seeds_decide_everything(solver, priors, mixtures):
     "solver",
     [
         "projection",
+        "dirac-wiener",
         "dirac-restart",
         "dirac-contrast",
         "projection-restart",

@@ -14,7 +14,11 @@ from unsep_lib.priors import inverse_stft, stft
 
 WIENER_FLOOR = 1e-8  # power that keeps the shares equal where no source has any
 SOFTNESS = 7.0  # λ, which DiffPIR tunes to the task (arXiv 2305.08995); deepinv's default
+FILTER_N_FFT = 2048  # samples; 1024 scores 0.7 ± 0.3 dB less, 4096 0.1 ± 0.2 more (10 mixtures)
+FILTER_HOP = FILTER_N_FFT // 4  # samples
 MIXTURE_NOISE = 0.001  # σ_y: −60 dBFS, well below recordings' own noise; our choice
+
+Consistency = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def keep(clean: torch.Tensor, mixture: torch.Tensor) -> torch.Tensor:
@@ -54,6 +58,21 @@ def share_by_uncertainty(clean: torch.Tensor, mixture: torch.Tensor, sigma: floa
     Gaussian sources (`ground_truth.exact_shares`).
     """
     return _share_in_bins(clean, mixture, lambda power: power / (power + sigma**2))
+
+
+def filter_by_power(clean: torch.Tensor, mixture: torch.Tensor) -> torch.Tensor:
+    """Wiener's filter of the whole mixture with each estimate's own power for its variance.
+
+    `X_k = |X̂_k|²/Σ_j |X̂_j|² · Y`, X̂_k of x̂_k + r/K (`share_equally`), so that what no estimate explains stays shared
+    equally; Open-Unmix ends with this filter (doi 10.21105/joss.01667). A source that holds a tenth of a bin by mistake
+    keeps about a hundredth of it.
+    """
+    shared = share_equally(clean, mixture).flatten(0, 1)
+    power = stft(shared, FILTER_N_FFT, FILTER_HOP).abs().square().unflatten(0, clean.shape[:2]) + WIENER_FLOOR
+    filtered = power / power.sum(dim=1, keepdim=True) * stft(mixture, FILTER_N_FFT, FILTER_HOP)[:, None]
+    sources = inverse_stft(filtered.flatten(0, 1), mixture.shape[-1], FILTER_N_FFT, FILTER_HOP)
+    found: torch.Tensor = sources.unflatten(0, clean.shape[:2])
+    return found
 
 
 def _share_in_bins(

@@ -62,17 +62,17 @@ class GaussianPrior:
         return cast(torch.Tensor, torch.fft.irfft(gain * spectrum, n=noisy.shape[-1], norm="ortho"))
 
 
-def stft(samples: torch.Tensor) -> torch.Tensor:
-    """STFT 510/255, √Hann, scaled so that white noise of variance σ² has E|X|² = σ²: [batch, bins, frames]."""
-    window = torch.hann_window(N_FFT, device=samples.device, dtype=samples.dtype).sqrt()
-    spectrum = torch.stft(samples, N_FFT, HOP, window=window, pad_mode="constant", return_complex=True)
-    return spectrum / float((N_FFT / 2) ** 0.5)
+def stft(samples: torch.Tensor, n_fft: int = N_FFT, hop: int = HOP) -> torch.Tensor:
+    """STFT, √Hann, scaled so that white noise of variance σ² has E|X|² = σ²: [batch, bins, frames]."""
+    window = torch.hann_window(n_fft, device=samples.device, dtype=samples.dtype).sqrt()
+    spectrum = torch.stft(samples, n_fft, hop, window=window, pad_mode="constant", return_complex=True)
+    return spectrum / float((n_fft / 2) ** 0.5)
 
 
-def inverse_stft(spectrum: torch.Tensor, length: int) -> torch.Tensor:
+def inverse_stft(spectrum: torch.Tensor, length: int, n_fft: int = N_FFT, hop: int = HOP) -> torch.Tensor:
     """Inverse of `stft`, cut to `length` samples."""
-    window = torch.hann_window(N_FFT, device=spectrum.device, dtype=spectrum.real.dtype).sqrt()
-    return torch.istft(spectrum * (N_FFT / 2) ** 0.5, N_FFT, HOP, window=window, length=length)
+    window = torch.hann_window(n_fft, device=spectrum.device, dtype=spectrum.real.dtype).sqrt()
+    return torch.istft(spectrum * (n_fft / 2) ** 0.5, n_fft, hop, window=window, length=length)
 
 
 def fastest_precision(device: str | torch.device) -> torch.dtype:

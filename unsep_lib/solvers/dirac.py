@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import torch
 
+from unsep_lib.consistency import Consistency, keep
 from unsep_lib.initialise import from_noisy_mixture
 from unsep_lib.priors import Prior
 from unsep_lib.solvers.grids import grid_for
@@ -32,22 +33,24 @@ def dirac(
     eliminated: int | torch.Tensor = -1,
     start: Start = from_noisy_mixture,
     start_sigma: float = START_SIGMA,
+    end_sigma: float = END_SIGMA,
+    towards: Consistency = keep,
 ) -> torch.Tensor:
     """One source e is what the others leave, `x_e = y − Σ_{k≠e} x_k`; they follow score differences (arXiv 2302.02257).
 
     Euler steps of `dx_k/dσ = (x_k − D_k(x_k))/σ − (x_e − D_e(x_e))/σ` (of three or more sources in part exact steps),
     variance-exploding, down to σ_n/(1 + γ), then noise up to σ_n: churn with `γ = min(S_churn/steps, √2 − 1)` (arXiv
     2206.00364), the priors evaluated on the grid alone. The sources add up to the mixture. Which source is `eliminated`
-    (its index, or one a mixture [batch]) changes the result.
+    (its index, or one a mixture [batch]) changes the result. towards: where in place of the denoised sources D to go.
     """
-    grid = grid_for(priors, start_sigma, END_SIGMA, steps)
+    grid = grid_for(priors, start_sigma, end_sigma, steps)
     churn = 1 + min(CHURN / (len(grid) - 1), MOST_CHURN)
     noise = seeded_noise(mixture, priors, seeds)
     state = completed(start(mixture, len(priors), grid[0], noise), mixture, eliminated)
     for step, (sigma, sigma_next) in enumerate(pairwise(grid), start=1):
         with torch.no_grad():
             clean = denoise_all(priors, state, sigma)
-        state = _moved(state, clean, sigma_next / churn / sigma, eliminated)
+        state = _moved(state, towards(clean, mixture), sigma_next / churn / sigma, eliminated)
         if sigma_next > 0:
             state = state + sigma_next * math.sqrt(1 - churn**-2) * noise.draw()
         state = completed(state, mixture, eliminated)

@@ -16,7 +16,7 @@ from unsep_lib.solvers.guided import cqt_diff, dps, dsg, guided_tail, hybrid, hy
 from unsep_lib.solvers.loop import OnStep
 from unsep_lib.solvers.projections import diffpir, projection, projection_equal, projection_mean, projection_sigma
 from unsep_lib.solvers.pseudoinverse import pigdm
-from unsep_lib.solvers.restarts import dirac_contrast, dirac_restart, projection_restart
+from unsep_lib.solvers.restarts import dirac_contrast, dirac_restart, dirac_wiener, projection_restart
 from unsep_lib.solvers.several import Run
 
 
@@ -36,6 +36,7 @@ class Solver:
 SOLVERS = {
     solver.name: solver
     for solver in (
+        Solver("dirac-wiener", "dirac-contrast, sharpened by Wiener's filter (default)", 40, dirac_wiener),
         Solver(
             "dirac-restart",
             "4 rounds of means of Dirac samples, each source left over in turn",
@@ -44,7 +45,7 @@ SOLVERS = {
         ),
         Solver(
             "dirac-contrast",
-            "dirac-restart that leans sources of one prior apart by label (default)",
+            "dirac-restart that leans sources of one prior apart by label",
             40,
             dirac_contrast,
         ),
@@ -73,7 +74,7 @@ SOLVERS = {
         Solver("daps", "fresh draws that add up to the mixture, 5 evaluations a step", 20, daps),
     )
 }
-DEFAULT_SOLVER = "dirac-contrast"
+DEFAULT_SOLVER = "dirac-wiener"
 
 
 def solver_named(solver: str | Solver) -> Solver:

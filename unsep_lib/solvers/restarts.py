@@ -3,57 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 
+from unsep_lib.consistency import Consistency, filter_by_power, keep
 from unsep_lib.contrast import contrasted
 from unsep_lib.initialise import around, from_noisy_mixture
 from unsep_lib.priors import Prior
 from unsep_lib.solvers.dirac import dirac
 from unsep_lib.solvers.loop import OnStep, Seeds, Start
-from unsep_lib.solvers.projections import START_SIGMA, projection
+from unsep_lib.solvers.projections import END_SIGMA, START_SIGMA, projection
 from unsep_lib.solvers.several import MEAN_SAMPLES, mean_of
 
 ROUNDS = 4  # in domain, projection at ten levels each: two score 5.3 dB, four 6.3; one of twenty levels 3.7
-ROUND_LEVELS = 10  # at least; Dirac's rounds of five score 4 dB less than one mean of twenty levels
+ROUND_LEVELS = 8  # at least; Dirac's rounds of five score 4 dB less than one mean of twenty levels
+EARLY_END = 0.15  # of rounds that the next begins anew at 0.5 or more; 0.005 and 16 levels after it lose 1.6 dB
+LAST_SHARE = 2  # the last round's levels in those of one before it
 DIRAC_SIGMAS = (1.5, 0.5)  # of the first and last round; 0.7 dB above 0.7 for all; (1, 0.35) and (2, 0.4) as good
-SAME_SIGMAS = (START_SIGMA, START_SIGMA)  # projection's rounds lose most of their gain if they begin at 1.5
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a round takes the mean of: `count` samples under `priors`, with `share` parts of the levels.
+
+    run: a solver's function that takes `start` and `start_sigma` too.
+    """
+
+    run: Callable[..., torch.Tensor]
+    priors: Sequence[Prior]
+    count: int = MEAN_SAMPLES
+    share: int = 1
 
 
 def in_rounds(
-    run: Callable[..., torch.Tensor],
+    early: Round,
+    last: Round,
     mixture: torch.Tensor,
-    priors: Sequence[Prior],
     steps: int,
     seeds: Seeds,
     on_step: OnStep = None,
     *,
-    count: int = MEAN_SAMPLES,
-    early: int = MEAN_SAMPLES,
-    sigmas: tuple[float, float] = SAME_SIGMAS,
-    early_priors: Sequence[Prior] | None = None,
+    sigmas: tuple[float, float],
 ) -> torch.Tensor:
-    """Up to four rounds of the mean of a few samples, `count` in the last and `early` in those before.
+    """Up to four rounds of the mean of a few samples: those before the last like `early`.
 
     Each round starts at the mean of the one before in fresh noise, `x_σ = m + σ n`, the first at an equal share of the
     mixture; noising an estimate anew is SDEdit's start (arXiv 2108.01073). sigmas: where the first and the last round
-    begin, those between them evenly in ln σ. early_priors: in place of `priors` in all rounds but the last. run: a
-    solver's function that takes `start` and `start_sigma` too. `steps` counts the levels of all rounds; below forty
-    there are fewer rounds. The sources add up to the mixture if those of `run` do.
+    begin, those between them evenly in ln σ. `steps` counts the levels of all rounds, of which a round has its share;
+    below 32 there are fewer rounds. The sources add up to the mixture if those of both rounds' `run` do.
     """
     rounds = max(1, min(ROUNDS, steps // ROUND_LEVELS))
     means: list[torch.Tensor] = []
     done = 0
     for number, sigma in enumerate(spaced(*sigmas, rounds)):
-        remaining = rounds - number
-        samples, levels = early if remaining > 1 else count, (steps - done) // remaining
-        believed = early_priors if early_priors is not None and remaining > 1 else priors
+        after = rounds - 1 - number
+        current = early if after else last
+        levels = (steps - done) * current.share // (after * early.share + last.share)
         seen, numbered = _counted(on_step, done, steps), [(*seed, number) for seed in seeds]
-        start = around(means[-1].repeat_interleave(samples, dim=0)) if means else from_noisy_mixture
-        sampled = partial(run, start=start, start_sigma=sigma)
-        means.append(mean_of(sampled, mixture, believed, levels, numbered, seen, count=samples))
+        start = around(means[-1].repeat_interleave(current.count, dim=0)) if means else from_noisy_mixture
+        sampled = partial(current.run, start=start, start_sigma=sigma)
+        means.append(mean_of(sampled, mixture, current.priors, levels, numbered, seen, count=current.count))
         done += levels
     return means[-1]
 
@@ -65,7 +76,12 @@ def spaced(first: float, last: float, rounds: int) -> list[float]:
     return [first * (last / first) ** (number / (rounds - 1)) for number in range(rounds)]
 
 
-projection_restart = partial(in_rounds, projection)
+def projection_restart(
+    mixture: torch.Tensor, priors: Sequence[Prior], steps: int, seeds: Seeds, on_step: OnStep = None
+) -> torch.Tensor:
+    """Rounds of projection-mean, all from the level at which a single one begins: from 1.5 most of the gain is lost."""
+    every = Round(projection, priors)
+    return in_rounds(every, every, mixture, steps, seeds, on_step, sigmas=(START_SIGMA, START_SIGMA))
 
 
 def dirac_restart(
@@ -76,7 +92,7 @@ def dirac_restart(
     The last round is the mean of four samples, or as many more as give every source the same number of turns; a round
     before it has one sample a source, at 62 % of the cost of four everywhere. Rounds begin at ever lower noise.
     """
-    return _dirac_rounds(mixture, priors, steps, seeds, on_step, priors)
+    return in_rounds(_in_turn(priors), _in_turn_at_length(priors), mixture, steps, seeds, on_step, sigmas=DIRAC_SIGMAS)
 
 
 def dirac_contrast(
@@ -87,21 +103,23 @@ def dirac_contrast(
     What two labels explain alike moves neither source, so that what tells them apart decides; one more evaluation a
     source and competing label. The last round is the plain prior's. Equals dirac-restart where no labels compete.
     """
-    return _dirac_rounds(mixture, priors, steps, seeds, on_step, contrasted(priors))
+    early = _in_turn(contrasted(priors))
+    return in_rounds(early, _in_turn_at_length(priors), mixture, steps, seeds, on_step, sigmas=DIRAC_SIGMAS)
 
 
-def _dirac_rounds(
-    mixture: torch.Tensor,
-    priors: Sequence[Prior],
-    steps: int,
-    seeds: Seeds,
-    on_step: OnStep,
-    early_priors: Sequence[Prior],
+def dirac_wiener(
+    mixture: torch.Tensor, priors: Sequence[Prior], steps: int, seeds: Seeds, on_step: OnStep = None
 ) -> torch.Tensor:
-    turns = len(priors)
-    count = turns * -(-MEAN_SAMPLES // turns)
-    rounds = partial(in_rounds, count=count, early=turns, sigmas=DIRAC_SIGMAS, early_priors=early_priors)
-    return rounds(_dirac_in_turn, mixture, priors, steps, seeds, on_step)
+    """dirac-contrast in which Wiener's filter settles whose a bin is (`filter_by_power`).
+
+    A denoiser that is in doubt leaves a little of each source in every bin, and so does a mean of samples. The last
+    round's steps go to the filtered estimates in place of the denoised ones; samples of the rounds before are filtered
+    only when they are done, since what is settled early and wrongly would stay. These stop early, and the last round
+    has twice the levels of one before it and one sample a source.
+    """
+    early = _in_turn(contrasted(priors), partial(_filtered_dirac, end_sigma=EARLY_END))
+    last = replace(_in_turn(priors, partial(_dirac_in_turn, towards=filter_by_power)), share=LAST_SHARE)
+    return in_rounds(early, last, mixture, steps, seeds, on_step, sigmas=DIRAC_SIGMAS)
 
 
 def _dirac_in_turn(
@@ -113,9 +131,37 @@ def _dirac_in_turn(
     *,
     start: Start,
     start_sigma: float,
+    end_sigma: float = END_SIGMA,
+    towards: Consistency = keep,
 ) -> torch.Tensor:
-    eliminated = torch.arange(len(mixture)).remainder(len(priors))
-    return dirac(mixture, priors, steps, seeds, on_step, eliminated=eliminated, start=start, start_sigma=start_sigma)
+    turns = torch.arange(len(mixture)).remainder(len(priors))
+    sampled = partial(dirac, eliminated=turns, start=start, start_sigma=start_sigma, end_sigma=end_sigma)
+    return sampled(mixture, priors, steps, seeds, on_step, towards=towards)
+
+
+def _filtered_dirac(
+    mixture: torch.Tensor,
+    priors: Sequence[Prior],
+    steps: int,
+    seeds: Seeds,
+    on_step: OnStep = None,
+    *,
+    start: Start,
+    start_sigma: float,
+    end_sigma: float,
+) -> torch.Tensor:
+    sampled = partial(_dirac_in_turn, start=start, start_sigma=start_sigma, end_sigma=end_sigma)
+    return filter_by_power(sampled(mixture, priors, steps, seeds, on_step), mixture)
+
+
+def _in_turn(priors: Sequence[Prior], run: Callable[..., torch.Tensor] = _dirac_in_turn) -> Round:
+    """A round of as many samples as sources, each of which is eliminated once."""
+    return Round(run, priors, len(priors))
+
+
+def _in_turn_at_length(priors: Sequence[Prior]) -> Round:
+    turns = len(priors)
+    return Round(_dirac_in_turn, priors, turns * -(-MEAN_SAMPLES // turns))
 
 
 def _counted(on_step: OnStep, done: int, steps: int) -> OnStep:
