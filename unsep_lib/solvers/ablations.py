@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-import torch
-
 from unsep_lib.consistency import filter_by_power
 from unsep_lib.initialise import gaussian_noise, plain_mixture
 from unsep_lib.likelihood import ReconstructionLoss
@@ -14,10 +12,9 @@ from unsep_lib.priors import Prior
 from unsep_lib.schedule import PAPER_STEPS, paper_sigma
 from unsep_lib.solvers.grids import grid_for
 from unsep_lib.solvers.guided import hybrid, on_paper_grid
-from unsep_lib.solvers.loop import OnStep, Seeds
 from unsep_lib.solvers.registry import Solver
 from unsep_lib.solvers.restarts import dirac_contrast
-from unsep_lib.solvers.several import Run
+from unsep_lib.solvers.several import Run, settled
 from unsep_lib.step_rules import HYBRID_FLOOR, SPHERE_SCALE, Hybrid, hybrid_guidance
 
 WAVEFORM = ReconstructionLoss(chunks=0.0, spectral=0.0)
@@ -32,13 +29,6 @@ def log_levels(priors: Sequence[Prior], steps: int) -> list[float]:
 def scaled_guidance(factor: float) -> Hybrid:
     """The hybrid rule with both of its constants, so every step, `factor` times as long."""
     return Hybrid(partial(hybrid_guidance, sphere_scale=factor * SPHERE_SCALE, floor=factor * HYBRID_FLOOR))
-
-
-def filtered(
-    run: Run, mixture: torch.Tensor, priors: Sequence[Prior], steps: int, seeds: Seeds, on_step: OnStep = None
-) -> torch.Tensor:
-    """What a solver's `run` finds, through Wiener's filter once at the end (`filter_by_power`)."""
-    return filter_by_power(run(mixture, priors, steps, seeds, on_step), mixture)
 
 
 def _hybrid(name: str, summary: str, run: Run) -> Solver:
@@ -59,7 +49,12 @@ ABLATIONS = {
         _hybrid("hybrid-half", "steps half as long", partial(on_paper_grid, rule=scaled_guidance(0.5))),
         _hybrid("hybrid-double", "steps twice as long", partial(on_paper_grid, rule=scaled_guidance(2.0))),
         _hybrid("hybrid-log", "levels even in ln σ", partial(on_paper_grid, rule=Hybrid(), levels=log_levels)),
-        _hybrid("hybrid-filtered", "Wiener's filter at the end", partial(filtered, hybrid)),
-        Solver("contrast-filtered", "Wiener's filter at the end alone", 40, partial(filtered, dirac_contrast)),
+        _hybrid("hybrid-filtered", "Wiener's filter at the end", partial(settled, hybrid, filter_by_power)),
+        Solver(
+            "contrast-filtered",
+            "Wiener's filter at the end alone",
+            40,
+            partial(settled, dirac_contrast, filter_by_power),
+        ),
     )
 }

@@ -15,7 +15,7 @@ from unsep_lib.priors import Prior
 from unsep_lib.solvers.dirac import dirac
 from unsep_lib.solvers.loop import OnStep, Seeds, Start
 from unsep_lib.solvers.projections import END_SIGMA, START_SIGMA, projection
-from unsep_lib.solvers.several import MEAN_SAMPLES, mean_of
+from unsep_lib.solvers.several import MEAN_SAMPLES, mean_of, settled
 
 ROUNDS = 4  # in domain, projection at ten levels each: two score 5.3 dB, four 6.3; one of twenty levels 3.7
 ROUND_LEVELS = 8  # at least; Dirac's rounds of five score 4 dB less than one mean of twenty levels
@@ -28,13 +28,14 @@ DIRAC_SIGMAS = (1.5, 0.5)  # of the first and last round; 0.7 dB above 0.7 for a
 class Round:
     """What a round takes the mean of: `count` samples under `priors`, with `share` parts of the levels.
 
-    run: a solver's function that takes `start` and `start_sigma` too.
+    run: a solver's function that takes `start` and `start_sigma` too. settle: what moves a sample when it is done.
     """
 
     run: Callable[..., torch.Tensor]
     priors: Sequence[Prior]
     count: int = MEAN_SAMPLES
     share: int = 1
+    settle: Consistency = keep
 
 
 def in_rounds(
@@ -63,7 +64,7 @@ def in_rounds(
         levels = (steps - done) * current.share // (after * early.share + last.share)
         seen, numbered = _counted(on_step, done, steps), [(*seed, number) for seed in seeds]
         start = around(means[-1].repeat_interleave(current.count, dim=0)) if means else from_noisy_mixture
-        sampled = partial(current.run, start=start, start_sigma=sigma)
+        sampled = partial(settled, partial(current.run, start=start, start_sigma=sigma), current.settle)
         means.append(mean_of(sampled, mixture, current.priors, levels, numbered, seen, count=current.count))
         done += levels
     return means[-1]
@@ -117,9 +118,9 @@ def dirac_wiener(
     only when they are done, since what is settled early and wrongly would stay. These stop early, and the last round
     has twice the levels of one before it and one sample a source.
     """
-    early = _in_turn(contrasted(priors), partial(_filtered_dirac, end_sigma=EARLY_END))
+    early = _in_turn(contrasted(priors), partial(_dirac_in_turn, end_sigma=EARLY_END))
     last = replace(_in_turn(priors, partial(_dirac_in_turn, towards=filter_by_power)), share=LAST_SHARE)
-    return in_rounds(early, last, mixture, steps, seeds, on_step, sigmas=DIRAC_SIGMAS)
+    return in_rounds(replace(early, settle=filter_by_power), last, mixture, steps, seeds, on_step, sigmas=DIRAC_SIGMAS)
 
 
 def _dirac_in_turn(
@@ -137,21 +138,6 @@ def _dirac_in_turn(
     turns = torch.arange(len(mixture)).remainder(len(priors))
     sampled = partial(dirac, eliminated=turns, start=start, start_sigma=start_sigma, end_sigma=end_sigma)
     return sampled(mixture, priors, steps, seeds, on_step, towards=towards)
-
-
-def _filtered_dirac(
-    mixture: torch.Tensor,
-    priors: Sequence[Prior],
-    steps: int,
-    seeds: Seeds,
-    on_step: OnStep = None,
-    *,
-    start: Start,
-    start_sigma: float,
-    end_sigma: float,
-) -> torch.Tensor:
-    sampled = partial(_dirac_in_turn, start=start, start_sigma=start_sigma, end_sigma=end_sigma)
-    return filter_by_power(sampled(mixture, priors, steps, seeds, on_step), mixture)
 
 
 def _in_turn(priors: Sequence[Prior], run: Callable[..., torch.Tensor] = _dirac_in_turn) -> Round:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from unsep_lib.consistency import Consistency
 from unsep_lib.priors import Prior
 from unsep_lib.solvers.loop import OnStep, Seeds
 
@@ -46,3 +47,16 @@ def mean_of(
 ) -> torch.Tensor:
     """The mean of `count` short samples of a solver, run as one batch: close to the posterior mean."""
     return several(run, mixture, priors, steps, seeds, on_step, count=count).mean(dim=1)
+
+
+def settled(
+    run: Run,
+    consistency: Consistency,
+    mixture: torch.Tensor,
+    priors: Sequence[Prior],
+    steps: int,
+    seeds: Seeds,
+    on_step: OnStep = None,
+) -> torch.Tensor:
+    """What a solver's `run` finds, moved by a consistency once at the end."""
+    return consistency(run(mixture, priors, steps, seeds, on_step), mixture)
