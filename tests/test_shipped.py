@@ -73,9 +73,9 @@ def test_the_gradient_through_a_prior_in_bfloat16_points_where_float32_s_does():
     assert torch.cosine_similarity(*gradients).item() > 0.995
 
 
-def test_the_fastest_precision_is_bfloat16_where_the_processor_has_amx(monkeypatch):
-    for has_amx, expected in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has_amx=has_amx: {"amx_bf16": has_amx})
+def test_the_fastest_precision_is_bfloat16_where_the_processor_multiplies_in_it(monkeypatch):
+    for name, expected in (("amx_bf16", torch.bfloat16), ("avx512_bf16", torch.bfloat16), ("avx2", torch.float32)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda name=name: {name: True})
         assert load_prior("speech").precision == load_prior("sound").labelled("Flute").precision == expected
 
 

@@ -13,6 +13,7 @@ from unsep_lib.networks.compact import CompactNetwork
 
 N_FFT = 510  # samples; 256 bins, the transform of the paper's network (arXiv 2512.07226)
 HOP = 255  # samples
+BFLOAT16_CAPABILITIES = ("amx_bf16", "avx512_bf16")  # Intel since Sapphire Rapids, AMD since Zen 4
 SPECTRUM_FLOOR = 1e-3  # least average magnitude of a bin, so that none is divided by zero
 SIGMA_MIN, SIGMA_MAX = 0.005, 3.0  # noise levels the compact priors are trained on (full scale = 1)
 
@@ -76,9 +77,9 @@ def inverse_stft(spectrum: torch.Tensor, length: int, n_fft: int = N_FFT, hop: i
 
 
 def fastest_precision(device: str | torch.device) -> torch.dtype:
-    """bfloat16 on a processor that multiplies matrices in it (Intel's AMX: half the time), else float32."""
-    multiplies = torch.device(device).type == "cpu" and torch.cpu.get_capabilities().get("amx_bf16", False)
-    return torch.bfloat16 if multiplies else torch.float32
+    """bfloat16 where the processor multiplies in it (half the time by AMX, two thirds by AVX-512), else float32."""
+    capable = torch.cpu.get_capabilities() if torch.device(device).type == "cpu" else {}
+    return torch.bfloat16 if any(capable.get(name) for name in BFLOAT16_CAPABILITIES) else torch.float32
 
 
 class EdmPrior(nn.Module):

@@ -29,7 +29,7 @@ def add_solver_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         choices=("float32", "bfloat16"),
-        help="what the shipped kind of network multiplies matrices in (default: bfloat16 on processors with AMX)",
+        help="what the shipped kind of network multiplies matrices in (default: bfloat16 where the processor has it)",
     )
 
 
