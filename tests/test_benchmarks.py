@@ -7,6 +7,7 @@ import torch
 from unsep_lib import benchmarks
 from unsep_lib.benchmarks import Comparison, Measurement, Workload, compare_networks, guided_step
 from unsep_lib.cli import main
+from unsep_lib.solver_times import Times
 
 
 def test_the_last_line_holds_the_ratios_of_separate_processes(capfd):
@@ -54,6 +55,33 @@ def test_a_run_that_dies_is_reported(monkeypatch):
     monkeypatch.setattr(benchmarks, "_send", exit)
     with pytest.raises(ValueError, match="expected a measurement of the fast network, got exit code"):
         benchmarks.measure_apart("fast", Workload(0.1, 8))
+
+
+def test_two_solvers_run_in_turn_and_the_last_line_holds_their_ratio(capsys):
+    asked = ["--solver", "projection-mean", "--against", "projection", "--seconds", "0.05", "--pairs", "2"]
+    assert main(["bench", "solvers", *asked]) == 0
+    *runs, last = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in runs] == ["projection-mean", "projection"] * 2
+    assert re.fullmatch(r"[\d.]+ s against [\d.]+ s: time ratio [\d.]+ \([\d.]+ to [\d.]+\)", last)
+
+
+def test_the_ratio_of_two_solvers_is_the_median_of_the_pairs():
+    times = Times(own=(1.0, 2.0, 1.0), other=(8.0, 18.0, 30.0))
+    assert times.ratios == (8.0, 9.0, 30.0)
+    assert str(times) == "1.00 s against 18.00 s: time ratio 9.0 (8.0 to 30.0)"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--pairs", "0"], "expected at least 1 pair of runs, got 0"),
+        (["--seconds", "0"], "expected at least one sample of audio, got 0.0 s"),
+        (["--against", "magic"], "unknown solver 'magic'"),
+    ],
+)
+def test_impossible_races_are_refused(options, message, capsys):
+    assert main(["bench", "solvers", *options]) == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

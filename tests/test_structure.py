@@ -49,6 +49,7 @@ ARROWS = {
     "ground_truth": "initialise priors schedule solvers step_rules",
     "windows": "",
     "separate": "audio checkpoints priors solvers specification windows",
+    "solver_times": "audio embedded separate solvers",
     "pieces": "audio",
     "separate_file": "audio files memory pieces priors separate solvers specification versions windows",
     "metrics": "specification",

@@ -1,4 +1,4 @@
-"""`unsep bench`: what a step costs on this machine, and what an evaluation would cost on a GPU."""
+"""`unsep bench`: what a step and a solver cost on this machine, and what an evaluation would cost on a GPU."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from unsep_lib.gpu import H100_FLOAT32, PETA, TERA, UTILISATION, Gpu
 
 MIXTURES_PER_TASK = 100  # of the estimate; nothing the paper says
 GPU_COUNTS = (1, 8)
+PAPER_SOLVER = "hybrid"
 SEPARATION_SECONDS = 1.0  # of the separation in both precisions; longer only takes longer
 
 
@@ -22,6 +23,19 @@ def add_parser(subparsers: Subparsers) -> None:
     network.add_argument("--repeats", type=int, default=3, help="runs of each form (default: %(default)s)")
     network.add_argument("--bfloat16", action="store_true", help="the fast form multiplies matrices in bfloat16")
     network.set_defaults(run=run_network)
+    solvers = actions.add_parser("solvers", help="two solvers on the same mixture in turn: seconds, and their ratio")
+    solvers.add_argument("--solver", help="default: the default of `unsep separate`")
+    solvers.add_argument("--against", default=PAPER_SOLVER, metavar="SOLVER", help="default: %(default)s")
+    solvers.add_argument("--pairs", type=int, default=3, help="runs of each (default: %(default)s)")
+    solvers.set_defaults(run=run_solvers)
+    hours = _add_hours(actions)
+    for action in (network, solvers, hours):
+        action.add_argument("--seconds", type=float, default=4.0, help="of audio (default: %(default)s)")
+    for action in (network, hours):
+        action.add_argument("--width", type=int, default=72, help="channels, a multiple of 8 (default: %(default)s)")
+
+
+def _add_hours(actions: Subparsers) -> argparse.ArgumentParser:
     hours = actions.add_parser("hours", help="the five tasks with the paper's solver and network on GPUs: an estimate")
     mixtures = hours.add_mutually_exclusive_group()
     mixtures.add_argument("--mixtures", type=Path, metavar="DIR", help="the mixtures that `unsep evaluate` would read")
@@ -47,9 +61,7 @@ def add_parser(subparsers: Subparsers) -> None:
         help="share of the peak that is reached (default: %(default)s, assumed)",
     )
     hours.set_defaults(run=run_hours)
-    for action in (network, hours):
-        action.add_argument("--seconds", type=float, default=4.0, help="of audio (default: %(default)s)")
-        action.add_argument("--width", type=int, default=72, help="channels, a multiple of 8 (default: %(default)s)")
+    return hours
 
 
 def run_network(arguments: argparse.Namespace) -> int:
@@ -64,6 +76,19 @@ def run_network(arguments: argparse.Namespace) -> int:
         error = separation_error(replace(workload, seconds=min(workload.seconds, SEPARATION_SECONDS)))
         print(f"a separation in bfloat16 differs from float32's by {error:.1e} of its norm", flush=True)
     print(compare_networks(workload, arguments.repeats, show))
+    return 0
+
+
+def run_solvers(arguments: argparse.Namespace) -> int:
+    """Time both in turn; the last line holds the medians and the ratio."""
+    from unsep_lib.solver_times import compare_solvers
+    from unsep_lib.solvers import DEFAULT_SOLVER
+
+    def show(name: str, seconds: float) -> None:
+        print(f"{name:<20}{seconds:8.2f} s", flush=True)
+
+    own = arguments.solver or DEFAULT_SOLVER
+    print(compare_solvers(own, arguments.against, arguments.seconds, arguments.pairs, show))
     return 0
 
 
