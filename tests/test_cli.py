@@ -64,7 +64,6 @@ def test_the_list_names_priors_labels_and_solvers(home, capsys):
     short = dict.fromkeys(("projection-mean", "best-of", "best-half-mean", "dirac-mean", "daps"), "20")
     single = (
         "dirac-restart",
-        "dirac-wiener",
         "dirac-contrast",
         "projection-restart",
         "projection",
@@ -75,7 +74,7 @@ def test_the_list_names_priors_labels_and_solvers(home, capsys):
         "pigdm",
         "dirac",
     )
-    assert listed == short | dict.fromkeys(single, "40") | guided
+    assert listed == short | {"dirac-wiener": "30"} | dict.fromkeys(single, "40") | guided
 
 
 def test_info_shows_versions_and_priors(home, capsys):

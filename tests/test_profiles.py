@@ -24,7 +24,7 @@ def test_the_three_profiles_load_and_grow():
     assert (smoke.device, tutorial.device) == ("cpu", "cpu")
     assert paper.solver_steps == 200
     assert [profile.steps_of("hybrid") for profile in (smoke, tutorial, paper)] == [5, 200, 200]
-    assert [profile.steps_of("projection-mean") for profile in (smoke, tutorial, paper)] == [4, 40, 40]
+    assert [profile.steps_of("projection-mean") for profile in (smoke, tutorial, paper)] == [4, 30, 30]
 
 
 def test_every_profiles_solver_is_one_and_only_the_papers_takes_its_network():

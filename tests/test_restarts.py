@@ -63,14 +63,25 @@ def test_no_levels_are_refused():
         projection_restart(example.mixture[None], example.priors, 0, [(0,)])
 
 
-def test_the_last_round_of_dirac_wiener_leads_to_the_filter_and_is_twice_as_long(monkeypatch):
+def test_the_last_of_the_defaults_four_rounds_leads_to_the_filter_and_is_twice_as_long(monkeypatch):
     example, seen = gaussian_example(length=64), []
     monkeypatch.setattr(restarts, "dirac", lambda mixture, priors, steps, *rest, towards, end_sigma, **named: (
         seen.append((len(mixture), steps, end_sigma, towards is filter_by_power))
         or dirac(mixture, priors, steps, *rest, towards=towards, end_sigma=end_sigma, **named)
     ))  # fmt: skip
-    SOLVERS["dirac-wiener"].run(example.mixture[None], example.priors, 40, [(0,)])
-    assert seen == [(2, 8, 0.15, False)] * 3 + [(2, 16, 0.005, True)]
+    default = SOLVERS["dirac-wiener"]
+    default.run(example.mixture[None], example.priors, default.default_steps, [(0,)])
+    assert seen == [(2, 6, 0.15, False)] * 3 + [(2, 12, 0.005, True)]
+
+
+@pytest.mark.parametrize(("steps", "levels"), [(17, [17]), (18, [6, 12]), (24, [6, 6, 12]), (29, [7, 7, 15])])
+def test_fewer_levels_are_fewer_rounds_of_dirac_wiener(steps, levels, monkeypatch):
+    example, seen = gaussian_example(length=64), []
+    monkeypatch.setattr(restarts, "dirac", lambda mixture, priors, steps, *rest, **named: (
+        seen.append(steps) or dirac(mixture, priors, steps, *rest, **named)
+    ))  # fmt: skip
+    SOLVERS["dirac-wiener"].run(example.mixture[None], example.priors, steps, [(0,)])
+    assert seen == levels
 
 
 def test_dirac_wiener_settles_what_priors_leave_in_doubt():

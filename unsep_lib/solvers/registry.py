@@ -36,7 +36,7 @@ class Solver:
 SOLVERS = {
     solver.name: solver
     for solver in (
-        Solver("dirac-wiener", "dirac-contrast, sharpened by Wiener's filter (default)", 40, dirac_wiener),
+        Solver("dirac-wiener", "dirac-contrast, sharpened by Wiener's filter (default)", 30, dirac_wiener),
         Solver(
             "dirac-restart",
             "4 rounds of means of Dirac samples, each source left over in turn",
