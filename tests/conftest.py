@@ -36,5 +36,14 @@ def home(tmp_path, tiny_prior, monkeypatch):
 
 
 @pytest.fixture
+def one_thread():
+    """Compute with one thread, as processes that read ahead do: on some processors more change the last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def mixture(tmp_path):
     return write(tmp_path / "in" / "mix.wav", noise(2, 5001).numpy())

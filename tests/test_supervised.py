@@ -78,6 +78,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(kinds, tmp_path):
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_processes_that_read_ahead_change_nothing(kinds, tmp_path):
     for workers in (0, 1):
         with pytest.raises(KeyboardInterrupt):

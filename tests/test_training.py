@@ -167,6 +167,7 @@ def test_an_impossible_rate_is_refused(share):
         small().at_rate(share)
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_processes_that_read_ahead_change_nothing(clips, tmp_path):
     for workers in (0, 2):
         train("tones", clips, tmp_path / str(workers), small(), workers=workers)

@@ -12,6 +12,7 @@ from unsep_lib.embedded import embedded_clips
 from unsep_lib.training.processes import Processes, launched, launched_in_bfloat16
 
 STEP = Path(__file__).with_name("gradient_of_a_step.py")
+FLOAT_TOLERANCE = 1e-5  # of the largest element: sums in another order; 3e-6 seen on an AMD EPYC
 PLAIN = ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
 LAUNCH = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", *PLAIN]
 
@@ -35,7 +36,7 @@ def test_two_processes_give_the_gradient_of_one_with_twice_the_batch(voices, tmp
     one, two = load_file(tmp_path / "one"), load_file(tmp_path / "two")
     assert one.keys() == two.keys()
     for name, gradient in one.items():
-        torch.testing.assert_close(two[name], gradient, rtol=1e-4, atol=1e-6 * float(gradient.abs().max()))
+        torch.testing.assert_close(two[name], gradient, rtol=1e-4, atol=FLOAT_TOLERANCE * float(gradient.abs().max()))
     python(STEP, voices, 2, tmp_path / "half")
     half = load_file(tmp_path / "half")
     assert any((half[name] - one[name]).norm() > 0.1 * one[name].norm() for name in one)
