@@ -1,10 +1,20 @@
+import base64
 import copy
+import re
 
 import nbformat
 import pytest
 
 from unsep_lib.cli import main
-from unsep_lib.course import definitions, linked, student_edition, update_links, write_student_edition
+from unsep_lib.course import (
+    definitions,
+    linked,
+    pictures,
+    student_edition,
+    update_links,
+    update_pictures,
+    write_student_edition,
+)
 from unsep_lib.embedded import REPOSITORY
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
@@ -118,3 +128,30 @@ def test_updating_links_changes_nothing_else(library):
     expected = copy.deepcopy(stale)
     expected.cells[0].source = "[`Rule`](../unsep_lib/rules.py#L11)"
     assert nbformat.read(library / "a.ipynb", as_version=4) == expected
+
+
+def test_pictures_are_taken_from_the_outputs_of_tagged_cells(library):
+    image, other = b"RIFF....WEBP", b"no"
+    shown = [
+        nbformat.v4.new_output(
+            "execute_result", {"text/html": f'<img src="data:image/webp;base64,{base64.b64encode(data).decode()}">'}
+        )
+        for data in (image, other)
+    ]
+    tagged, plain = code("figure()"), code("figure()")
+    tagged.metadata.tags, tagged.outputs, plain.outputs = ["picture:front"], shown[:1], shown[1:]
+    nbformat.write(notebook(plain, tagged), library / "a.ipynb")
+    picture = library / "pictures" / "front.webp"
+    assert update_pictures(library) == [picture] and picture.read_bytes() == image
+    assert update_pictures(library) == []
+    tagged.outputs = []
+    nbformat.write(notebook(tagged), library / "a.ipynb")
+    with pytest.raises(ValueError, match="expected an image in the cell tagged picture:front, found none"):
+        update_pictures(library)
+
+
+def test_the_readme_shows_the_notebooks_own_pictures():
+    shown = re.findall(r"\]\((notebooks/pictures/\w+\.webp)\)", (REPOSITORY / "README.md").read_text(encoding="utf-8"))
+    expected = pictures(REPOSITORY / "notebooks")
+    assert sorted(shown) == sorted(str(path.relative_to(REPOSITORY)) for path in expected)
+    assert all(path.read_bytes() == image for path, image in expected.items()), "run `unsep course --update-pictures`"

@@ -1,15 +1,22 @@
+from pathlib import Path
+
 import numpy
 import pytest
 import soundfile
 import torch
+from experiment_cases import write_mixtures
 from safetensors.torch import load_file, save_file
 
 from unsep_lib.clips import Clip
 from unsep_lib.embedded import embedded_mixtures
-from unsep_lib.mixtures import Mixture
+from unsep_lib.experiments import Experiment, PriorSet, SolverChoice, plan
+from unsep_lib.experiments.compute import compute
+from unsep_lib.metrics import si_sdr
+from unsep_lib.mixtures import Mixture, read_mixture
 from unsep_lib.specification import parse_spec
 from unsep_lib.supervised import SHIPPED, Control, ControlConfig, ControlSize, load_control, train_control
 from unsep_lib.supervised.__main__ import main
+from unsep_lib.supervised.network import save_control
 from unsep_lib.supervised.run import improvement
 
 RATE = 16_000
@@ -122,3 +129,22 @@ def test_the_command_refuses_in_one_sentence(tmp_path, capsys):
     gone = str(tmp_path / "gone.jsonl")
     assert main(["--speech", gone, "--sounds", gone, "--minutes", "1", "--out", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err.startswith("unsep: ")
+
+
+def test_an_experiment_runs_a_control_of_ones_own_beside_the_shipped_one(home, tmp_path):
+    folder = Path(write_mixtures(tmp_path / "mixtures", {"1speech-1sound_0": ("speech", "sound:Cello")}))
+    untrained, own = Control(TINY).eval(), tmp_path / "own.safetensors"
+    save_control(own, untrained, {})
+    experiment = Experiment(
+        (SolverChoice("conv-tasnet"), SolverChoice("mixture")), (0, 1), mixtures=str(folder),
+        priors=(PriorSet("shipped"), PriorSet("mine", {"conv-tasnet": str(own)}), PriorSet("b", {"speech": "sound"})),
+    )  # fmt: skip
+    rows = plan(experiment)
+    assert [(row.solver, row.priors) for row in rows] == [("conv-tasnet", ""), ("mixture", ""), ("conv-tasnet", "mine")]
+    mixture = read_mixture(folder / "1speech-1sound_0")
+    expected = si_sdr(untrained.separate(mixture.mixture), mixture.sources).tolist()
+    assert [scored["si_sdr"] for scored in compute(rows[2])["sources"]] == pytest.approx(expected, abs=1e-3)
+    assert [scored["si_sdr"] for scored in compute(rows[0])["sources"]] != pytest.approx(expected, abs=1e-3)
+    own.unlink()
+    with pytest.raises(ValueError, match=r"own\.safetensors: no such control file"):
+        plan(experiment)

@@ -1,8 +1,9 @@
-"""The student edition of the notebooks, and their links to lines of the library."""
+"""The student edition of the notebooks, their links to lines of the library, and the pictures taken from them."""
 
 from __future__ import annotations
 
 import ast
+import base64
 import os
 import re
 from collections.abc import Mapping
@@ -10,10 +11,12 @@ from pathlib import Path
 
 import nbformat
 
-from unsep_lib.files import write_text
+from unsep_lib.files import write_bytes, write_text
 
 SOLUTION, EXERCISE = "solution", "exercise"  # tags of a solved and of a blank cell
 NUMBERED = re.compile(r"^\*\*(\d+)\.\*\*", flags=re.MULTILINE)  # how an exercise begins: **1.** …
+PICTURE = "picture:"  # begins the tag of a cell whose image is shown elsewhere under the name that follows
+IMAGE = re.compile(r"data:image/webp;base64,([\w+/=]+)")
 LINK = re.compile(r"\[`(\w+)`\]\((\.\./unsep_lib/[\w/]+\.py)(?:#L\d+)?\)")  # [`name`](../unsep_lib/file.py#L1)
 
 
@@ -139,3 +142,35 @@ def update_links(notebooks: Path) -> list[Path]:
             write_text(path, notebook_text(notebook))
             changed.append(path)
     return changed
+
+
+def pictures(notebooks: Path) -> dict[Path, bytes]:
+    """The images of cells tagged `picture:NAME` in `notebooks`/*.ipynb, by where they belong: pictures/NAME.webp there.
+
+    Raises:
+        ValueError: such a cell without an image.
+    """
+    found = {}
+    for path in sorted(notebooks.glob("*.ipynb")):
+        for cell in nbformat.read(path, as_version=nbformat.NO_CONVERT).cells:
+            for tag in (tag for tag in cell.metadata.get("tags", []) if tag.startswith(PICTURE)):
+                name = tag.removeprefix(PICTURE)
+                images = IMAGE.findall("".join(str(output.get("data", {})) for output in cell.outputs))
+                if not images:
+                    raise ValueError(f"{path}: expected an image in the cell tagged {tag}, found none")
+                found[notebooks / "pictures" / f"{name}.webp"] = base64.b64decode(images[0])
+    return found
+
+
+def update_pictures(notebooks: Path) -> list[Path]:
+    """Write the `pictures` of the notebooks; returns the files that changed.
+
+    Raises:
+        ValueError: a cell that should show one shows none.
+    """
+    changed = [
+        (path, image) for path, image in pictures(notebooks).items() if not path.is_file() or path.read_bytes() != image
+    ]
+    for path, image in changed:
+        write_bytes(path, image)
+    return [path for path, _ in changed]

@@ -16,16 +16,21 @@ def add_parser(subparsers: Subparsers) -> None:
     what.add_argument(
         "--update-links", action="store_true", help="set the line numbers of the notebooks' links to the library"
     )
+    what.add_argument(
+        "--update-pictures", action="store_true", help="take the README's pictures from the notebooks' outputs"
+    )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the files and print their names."""
-    from unsep_lib.course import update_links, write_student_edition
+    from unsep_lib.course import update_links, update_pictures, write_student_edition
     from unsep_lib.reproduce import notebooks_dir
 
     if arguments.update_links:
         written = update_links(notebooks_dir())
+    elif arguments.update_pictures:
+        written = update_pictures(notebooks_dir())
     else:
         written = write_student_edition(notebooks_dir(), arguments.out)
     for path in written:

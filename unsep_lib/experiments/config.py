@@ -39,7 +39,10 @@ class SolverChoice:
 
 @dataclass(frozen=True)
 class PriorSet:
-    """Weights to separate with: for each prior that a specification names, another prior or file to use instead."""
+    """Weights to separate with: for each prior that a specification names, another prior or file to use instead.
+
+    A trained baseline's name may stand there too, with a file of its weights.
+    """
 
     name: str
     files: dict[str, str] = field(default_factory=dict)

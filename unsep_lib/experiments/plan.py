@@ -10,7 +10,7 @@ from pathlib import Path
 from unsep_lib.clips import Clip, read_manifest
 from unsep_lib.embedded import embedded_dir
 from unsep_lib.experiments.compute import mixture_digest
-from unsep_lib.experiments.config import Condition, Experiment, SolverChoice
+from unsep_lib.experiments.config import Condition, Experiment, PriorSet, SolverChoice
 from unsep_lib.experiments.dictionaries import clips_of
 from unsep_lib.experiments.methods import BASELINES, SAMPLERS
 from unsep_lib.experiments.rows import PriorFile, Row, Slot
@@ -42,7 +42,8 @@ class Manifest:
 def plan(experiment: Experiment) -> list[Row]:
     """The rows of an experiment: all of the first seed, mixture by mixture, then all of the next seed.
 
-    Baselines depend on neither seeds nor priors: each has one row a mixture and condition.
+    Baselines depend on neither seeds nor priors: each has one row a mixture and condition, and a trained one another
+    with each set of priors that names a file for it.
 
     Raises:
         ValueError: an unknown solver, task, prior or label, steps for a baseline, a missing file, or no row at all.
@@ -60,14 +61,14 @@ def plan(experiment: Experiment) -> list[Row]:
         slots = slots_of(specs, condition, shelves[priors.name], seed) if specs else None
         if slots is None:
             continue
-        once = (seed, priors) == (experiment.seeds[0], experiment.priors[0])
+        first_seed, first_priors = seed == experiment.seeds[0], priors == experiment.priors[0]
         for solver, steps in _methods(experiment, mixture.task, seed):
             row = _row(mixture, also, condition, slots, solver, experiment.device)
             if solver not in BASELINES:
                 files = shelves[priors.name].files_of(slots)
                 rows.append(replace(row, priors=priors.name, steps=steps, seed=seed, prior_files=files))
-            elif once and _applies(row, condition):
-                rows.append(_taught(row, manifest))
+            elif _applies(row, condition) and first_seed and (first_priors or solver in priors.files):
+                rows.append(_taught(row, manifest, priors))
     if not rows:
         raise ValueError("expected an experiment of at least one row, got none: its conditions change no mixture")
     return rows
@@ -166,11 +167,17 @@ def _manifest(path: str) -> Manifest:
     return Manifest(file, sha256(file), clips)
 
 
-def _taught(row: Row, manifest: Manifest | None) -> Row:
-    weights = BASELINES[row.solver].weights
-    if weights is not None:
-        return replace(row, prior_files=(PriorFile(row.solver, str(weights), sha256(weights)),))
-    if manifest is None or not BASELINES[row.solver].learns:
+def _taught(row: Row, manifest: Manifest | None, priors: PriorSet) -> Row:
+    """The row with what its baseline has learned from: clips, or those behind a trained control's file."""
+    baseline = BASELINES[row.solver]
+    if baseline.weights is not None:
+        own = row.solver in priors.files
+        file = Path(priors.files.get(row.solver, baseline.weights)).resolve()
+        if not file.is_file():
+            raise ValueError(f"{file}: no such control file")
+        trained = PriorFile(row.solver, str(file), sha256(file))
+        return replace(row, priors=priors.name if own else "", prior_files=(trained,))
+    if manifest is None or not baseline.learns:
         return row
     for spec in row.specs:
         clips_of(manifest.clips, spec)
