@@ -153,12 +153,13 @@ def pictures(notebooks: Path) -> dict[Path, bytes]:
     found = {}
     for path in sorted(notebooks.glob("*.ipynb")):
         for cell in nbformat.read(path, as_version=nbformat.NO_CONVERT).cells:
-            for tag in (tag for tag in cell.metadata.get("tags", []) if tag.startswith(PICTURE)):
-                name = tag.removeprefix(PICTURE)
-                images = IMAGE.findall("".join(str(output.get("data", {})) for output in cell.outputs))
-                if not images:
-                    raise ValueError(f"{path}: expected an image in the cell tagged {tag}, found none")
-                found[notebooks / "pictures" / f"{name}.webp"] = base64.b64decode(images[0])
+            for tag in cell.metadata.get("tags", []):
+                if tag.startswith(PICTURE):
+                    image = IMAGE.search("".join(str(output.get("data", {})) for output in cell.outputs))
+                    if image is None:
+                        raise ValueError(f"{path}: expected an image in the cell tagged {tag}, found none")
+                    file = notebooks / "pictures" / f"{tag.removeprefix(PICTURE)}.webp"
+                    found[file] = base64.b64decode(image[1])
     return found
 
 
@@ -168,9 +169,9 @@ def update_pictures(notebooks: Path) -> list[Path]:
     Raises:
         ValueError: a cell that should show one shows none.
     """
-    changed = [
-        (path, image) for path, image in pictures(notebooks).items() if not path.is_file() or path.read_bytes() != image
-    ]
-    for path, image in changed:
-        write_bytes(path, image)
-    return [path for path, _ in changed]
+    changed = []
+    for path, image in pictures(notebooks).items():
+        if not path.is_file() or path.read_bytes() != image:
+            write_bytes(path, image)
+            changed.append(path)
+    return changed

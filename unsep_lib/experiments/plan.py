@@ -10,10 +10,10 @@ from pathlib import Path
 from unsep_lib.clips import Clip, read_manifest
 from unsep_lib.embedded import embedded_dir
 from unsep_lib.experiments.compute import mixture_digest
-from unsep_lib.experiments.config import Condition, Experiment, PriorSet, SolverChoice
+from unsep_lib.experiments.config import Condition, Experiment, SolverChoice
 from unsep_lib.experiments.dictionaries import clips_of
 from unsep_lib.experiments.methods import BASELINES, SAMPLERS
-from unsep_lib.experiments.rows import PriorFile, Row, Slot
+from unsep_lib.experiments.rows import Row, Slot
 from unsep_lib.experiments.slots import Shelf, slots_of
 from unsep_lib.files import sha256
 from unsep_lib.mixtures import Mixture, read_mixture, read_mixtures
@@ -68,7 +68,8 @@ def plan(experiment: Experiment) -> list[Row]:
                 files = shelves[priors.name].files_of(slots)
                 rows.append(replace(row, priors=priors.name, steps=steps, seed=seed, prior_files=files))
             elif _applies(row, condition) and first_seed and (first_priors or solver in priors.files):
-                rows.append(_taught(row, manifest, priors))
+                named = replace(row, priors=priors.name if solver in priors.files else "")
+                rows.append(_taught(named, manifest, shelves[priors.name]))
     if not rows:
         raise ValueError("expected an experiment of at least one row, got none: its conditions change no mixture")
     return rows
@@ -167,16 +168,11 @@ def _manifest(path: str) -> Manifest:
     return Manifest(file, sha256(file), clips)
 
 
-def _taught(row: Row, manifest: Manifest | None, priors: PriorSet) -> Row:
-    """The row with what its baseline has learned from: clips, or those behind a trained control's file."""
+def _taught(row: Row, manifest: Manifest | None, shelf: Shelf) -> Row:
+    """The row with what its baseline needs: the weights of a trained one, or the clips that it learns from."""
     baseline = BASELINES[row.solver]
     if baseline.weights is not None:
-        own = row.solver in priors.files
-        file = Path(priors.files.get(row.solver, baseline.weights)).resolve()
-        if not file.is_file():
-            raise ValueError(f"{file}: no such control file")
-        trained = PriorFile(row.solver, str(file), sha256(file))
-        return replace(row, priors=priors.name if own else "", prior_files=(trained,))
+        return replace(row, prior_files=(shelf.control(row.solver, baseline.weights),))
     if manifest is None or not baseline.learns:
         return row
     for spec in row.specs:

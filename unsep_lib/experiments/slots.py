@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from unsep_lib.checkpoints import card_of, find_prior
 from unsep_lib.experiments.config import Condition, PriorSet
 from unsep_lib.experiments.rows import PriorFile, Slot
 from unsep_lib.files import sha256
 from unsep_lib.specification import SourceSpec, parse_spec
+from unsep_lib.supervised import find_control
 
 FEWEST_TOLD = 2  # of fewer sources nothing is left to separate
 
@@ -38,6 +40,17 @@ class Shelf(dict[str, Weights]):
         labels = tuple(card_of(path)["labels"])
         self[prior] = Weights(PriorFile(prior, str(path), sha256(path)), labels)
         return self[prior]
+
+    def control(self, baseline: str, shipped: Path) -> PriorFile:
+        """The file of a trained baseline's weights: the set's own, or the shipped one.
+
+        Raises:
+            ValueError: no such file.
+        """
+        if baseline not in self:
+            path = find_control(self._files.get(baseline, shipped))
+            self[baseline] = Weights(PriorFile(baseline, str(path), sha256(path)), labels=())
+        return self[baseline].file
 
     def files_of(self, slots: Sequence[Slot]) -> tuple[PriorFile, ...]:
         """The files that the slots' specifications need, in alphabetical order of the priors.

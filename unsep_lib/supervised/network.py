@@ -50,14 +50,24 @@ def save_control(path: Path | str, control: Control, card: Mapping[str, object])
     save_weights(path, control, {**card, "format": FORMAT, "size": asdict(control.size)})
 
 
+def find_control(path: Path | str) -> Path:
+    """`path`, absolute.
+
+    Raises:
+        ValueError: no such file.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"{path}: no such control file")
+    return Path(path).resolve()
+
+
 def load_control(path: Path | str = SHIPPED) -> Control:
     """The control in a file, ready to separate.
 
     Raises:
         ValueError: the file is missing or holds no such weights.
     """
-    if not Path(path).is_file():
-        raise ValueError(f"{path}: no such control file")
+    find_control(path)
     try:
         with safe_open(path, framework="pt") as archive:
             card = json.loads((archive.metadata() or {})["card"])
