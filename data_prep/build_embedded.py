@@ -18,10 +18,11 @@ from tqdm import tqdm
 from data_prep.phrases import INSTRUMENTS
 from data_prep.sources import VOICES, Source, cc0_samples, phrases, voices
 from unsep_lib.audio import SAMPLE_RATE, read_mono, rms_dbfs, scale_to_dbfs, write_audio
-from unsep_lib.clips import Clip, active_spans, write_manifest
-from unsep_lib.embedded import EMBEDDED
+from unsep_lib.data.clips import Clip, active_spans, write_manifest
+from unsep_lib.data.embedded import EMBEDDED
+from unsep_lib.data.mixture_sets import draw_mixtures
+from unsep_lib.data.mixtures import Mixture, write_mixture
 from unsep_lib.files import sha256, write_text
-from unsep_lib.mixtures import Mixture, draw_mixtures, write_mixture
 
 SEED = 2512_07226  # the paper's arXiv number
 TEST_PROMPTS, TRAIN_PROMPTS = 12, 7  # voice clips drawn a language

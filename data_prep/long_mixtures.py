@@ -15,8 +15,9 @@ import torch
 
 from data_prep.yardsticks import SEED, grouped
 from unsep_lib.audio import SAMPLE_RATE, read_mono, scale_to_dbfs
-from unsep_lib.clips import Clip, read_manifest, speaker_of
-from unsep_lib.mixtures import LEVEL_HIGH, LEVEL_LOW, Mixture, added, spec_of, write_mixture
+from unsep_lib.data.clips import Clip, read_manifest, speaker_of
+from unsep_lib.data.mixture_sets import spec_of
+from unsep_lib.data.mixtures import LEVEL_HIGH, LEVEL_LOW, Mixture, added, write_mixture
 
 SECONDS = 60.0
 COUNT = 2  # mixtures of each task

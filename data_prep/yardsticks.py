@@ -16,9 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from unsep_lib.audio import read_audio
-from unsep_lib.clips import Clip, active_spans, labels_of, read_manifest, speaker_of, write_manifest
-from unsep_lib.mixtures import Mixture, draw_mixtures, write_mixture
-from unsep_lib.specification import SourceSpec
+from unsep_lib.data.clips import Clip, active_spans, labels_of, read_manifest, speaker_of, write_manifest
+from unsep_lib.data.mixture_sets import draw_mixtures
+from unsep_lib.data.mixtures import Mixture, write_mixture
+from unsep_lib.source_spec import SourceSpec
 
 SEED = 2512_07226  # the paper's arXiv number
 SELECTION_SPEAKERS = 5

@@ -2,9 +2,9 @@ import pytest
 import torch
 from command_line import noise, write
 
-from unsep_lib.checkpoints import save_prior
-from unsep_lib.networks.compact import CompactConfig, CompactNetwork
-from unsep_lib.priors import EdmPrior
+from unsep_lib.networks.unet import CompactConfig, CompactNetwork
+from unsep_lib.priors.checkpoints import save_prior
+from unsep_lib.priors.edm import EdmPrior
 
 BINS = 256
 TINY = {"widths": (8, 8), "blocks": (1, 1), "heads": 2, "embedding": 16}
@@ -29,7 +29,7 @@ def home(tmp_path, tiny_prior, monkeypatch):
     """A user's folder that holds the tiny priors `speech` and `sound` (labels Cello and Flute)."""
     folder = tmp_path / "home"
     monkeypatch.setenv("UNSEP_HOME", str(folder))
-    monkeypatch.setattr("unsep_lib.checkpoints.PRETRAINED", tmp_path / "nothing is shipped")
+    monkeypatch.setattr("unsep_lib.priors.checkpoints.PRETRAINED", tmp_path / "nothing is shipped")
     save_prior(folder / "priors" / "speech.safetensors", tiny_prior(1), {"name": "speech", "hours": 0.5})
     save_prior(folder / "priors" / "sound.safetensors", tiny_prior(2, ["Cello", "Flute"]), {"name": "sound"})
     return folder

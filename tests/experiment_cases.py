@@ -6,9 +6,9 @@ from dataclasses import asdict
 import pytest
 import torch
 
+from unsep_lib.data.mixtures import Mixture, write_mixture
 from unsep_lib.experiments import Experiment, SolverChoice
-from unsep_lib.mixtures import Mixture, write_mixture
-from unsep_lib.specification import parse_spec
+from unsep_lib.source_spec import parse_spec
 
 SAMPLES = 4000
 MIXTURES = {"1speech-1sound_00": ("speech", "sound:Cello"), "2speakers_00": ("speech", "speech")}

@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from unsep_lib.clips import read_manifest
+from unsep_lib.data.clips import read_manifest
 from unsep_lib.training import TrainingConfig, train
-from unsep_lib.training.processes import launched
+from unsep_lib.training.distributed import launched
 
 manifest, batch, file = sys.argv[1:]
 clip_grad_norm = torch.nn.utils.clip_grad_norm_

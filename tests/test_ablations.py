@@ -4,9 +4,9 @@ import numpy
 import pytest
 import torch
 
+from unsep_lib.evaluation.gaussian import gaussian_example
 from unsep_lib.experiments.methods import SAMPLERS
-from unsep_lib.ground_truth import gaussian_example
-from unsep_lib.schedule import paper_grid, posterior_variance
+from unsep_lib.priors.paper_schedule import paper_grid, posterior_variance
 from unsep_lib.solvers import ABLATIONS, SOLVERS, solve
 from unsep_lib.solvers.ablations import log_levels, scaled_guidance
 

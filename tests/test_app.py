@@ -9,12 +9,13 @@ import soundfile
 import torch
 from app_turns import PATIENCE, Visitor, wait_until
 
-from unsep_lib.app import jobs, page, recordings, turns
+from unsep_lib.app import job_queue as turns
+from unsep_lib.app import jobs, page, recordings
 from unsep_lib.audio import Audio
-from unsep_lib.embedded import REPOSITORY
-from unsep_lib.profiles import load_profile
+from unsep_lib.data.embedded import REPOSITORY
+from unsep_lib.notebook.profiles import load_profile
 from unsep_lib.separate import load_priors, separate
-from unsep_lib.specification import parse_spec
+from unsep_lib.source_spec import parse_spec
 
 RATE = 22_050
 
@@ -78,7 +79,7 @@ def test_examples_name_their_sources_and_lie_where_their_code_reads_them():
 
 
 def test_without_a_clone_there_are_no_examples(monkeypatch, tmp_path):
-    monkeypatch.setattr("unsep_lib.embedded.EMBEDDED", tmp_path / "nothing")
+    monkeypatch.setattr("unsep_lib.data.embedded.EMBEDDED", tmp_path / "nothing")
     assert recordings.examples() == []
 
 

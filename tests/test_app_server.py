@@ -6,9 +6,9 @@ import tomllib
 from pathlib import Path
 
 from unsep_lib.app import server
-from unsep_lib.app.transfers import Download, Drop
-from unsep_lib.cli import main
-from unsep_lib.embedded import REPOSITORY
+from unsep_lib.app.file_widgets import Download, Drop
+from unsep_lib.commands.main import main
+from unsep_lib.data.embedded import REPOSITORY
 
 
 def test_files_travel_as_messages():

@@ -5,7 +5,7 @@ import numpy
 import pytest
 import torch
 
-from unsep_lib.baselines import hpss, nmf_dictionary, nmf_sources, oracle_ratio_mask, oracle_wiener
+from unsep_lib.evaluation.baselines import hpss, nmf_dictionary, nmf_sources, oracle_ratio_mask, oracle_wiener
 
 RATE, SAMPLES, N_FFT = 16_000, 16_000, 510
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from unsep_lib import benchmarks
-from unsep_lib.benchmarks import Comparison, Measurement, Workload, compare_networks, guided_step
-from unsep_lib.cli import main
-from unsep_lib.solver_times import Times
+from unsep_lib.bench import network as benchmarks
+from unsep_lib.bench.network import Comparison, Measurement, Workload, compare_networks, guided_step
+from unsep_lib.bench.solver_times import Times
+from unsep_lib.commands.main import main
 
 
 def test_the_last_line_holds_the_ratios_of_separate_processes(capfd):

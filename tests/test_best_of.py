@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from unsep_lib.ground_truth import gaussian_example, posterior
-from unsep_lib.initialise import SeededNoise
+from unsep_lib.evaluation.gaussian import gaussian_example, posterior
 from unsep_lib.solvers import SOLVERS
 from unsep_lib.solvers.best_of import denoising_losses, mean_of_best
-from unsep_lib.solvers.projections import projection
+from unsep_lib.solvers.initialization import SeededNoise
+from unsep_lib.solvers.projection import projection
 from unsep_lib.solvers.several import several
 
 LENGTH = 400

@@ -4,9 +4,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from unsep_lib.checkpoints import available_priors, card_of, find_prior, load_prior, save_prior
-from unsep_lib.networks.compact import CompactConfig, CompactNetwork
-from unsep_lib.priors import EdmPrior
+from unsep_lib.networks.unet import CompactConfig, CompactNetwork
+from unsep_lib.priors.checkpoints import available_priors, card_of, find_prior, load_prior, save_prior
+from unsep_lib.priors.edm import EdmPrior
 
 
 @pytest.fixture

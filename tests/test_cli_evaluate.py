@@ -8,10 +8,10 @@ import soundfile
 import torch
 from command_line import FAST, contents, noise, one_sentence, separated
 
-from unsep_lib.cli import main
-from unsep_lib.evaluation import evaluate
-from unsep_lib.mixtures import Mixture, write_mixture
-from unsep_lib.specification import parse_spec
+from unsep_lib.commands.main import main
+from unsep_lib.data.mixtures import Mixture, write_mixture
+from unsep_lib.evaluation.evaluate import evaluate
+from unsep_lib.source_spec import parse_spec
 
 STATISTIC = {"mean", "median", "low", "high"}
 

@@ -5,8 +5,8 @@ import numpy
 import pytest
 from command_line import RATE, contents, names, read, separated, write
 
-from unsep_lib.checkpoints import card_of
-from unsep_lib.cli import main
+from unsep_lib.commands.main import main
+from unsep_lib.priors.checkpoints import card_of
 from unsep_lib.training import TrainingConfig
 
 SMALL_CONFIG = {"batch": 2, "crop_seconds": 0.25}

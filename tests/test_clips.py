@@ -3,8 +3,8 @@ import pytest
 import soundfile
 import torch
 
-from unsep_lib.clips import Clip, read_crop, read_manifest, write_manifest
-from unsep_lib.embedded import EMBEDDED
+from unsep_lib.data.clips import Clip, read_crop, read_manifest, write_manifest
+from unsep_lib.data.embedded import EMBEDDED
 
 RATE = 16_000
 

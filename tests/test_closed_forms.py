@@ -7,8 +7,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from unsep_lib import consistency
-from unsep_lib.ground_truth import (
+from unsep_lib.evaluation.gaussian import (
     AffineStep,
     Moments,
     equal_shares,
@@ -18,10 +17,11 @@ from unsep_lib.ground_truth import (
     propagate,
     sample_moments,
 )
-from unsep_lib.initialise import SeededNoise
-from unsep_lib.schedule import log_grid
+from unsep_lib.priors.paper_schedule import log_grid
 from unsep_lib.solvers import SOLVERS
+from unsep_lib.solvers import mixture_consistency as consistency
 from unsep_lib.solvers.dirac import dirac
+from unsep_lib.solvers.initialization import SeededNoise
 
 SEEDS, LENGTH, STEPS = 1500, 48, 12
 GRID = log_grid(0.7, 0.005, STEPS)

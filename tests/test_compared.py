@@ -2,7 +2,7 @@ import pytest
 
 from unsep_lib.experiments import full_run
 from unsep_lib.figures import differences, pareto
-from unsep_lib.figures.compared import pareto_front
+from unsep_lib.figures.charts import pareto_front
 
 
 def test_the_front_holds_what_nothing_beats():

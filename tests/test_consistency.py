@@ -1,10 +1,16 @@
 import pytest
 import torch
 
-from unsep_lib import consistency
-from unsep_lib.consistency import filter_by_power, share_by_power, share_by_uncertainty, share_equally, share_softly
-from unsep_lib.ground_truth import exact_shares
-from unsep_lib.priors import stft
+from unsep_lib.evaluation.gaussian import exact_shares
+from unsep_lib.solvers import mixture_consistency as consistency
+from unsep_lib.solvers.mixture_consistency import (
+    filter_by_power,
+    share_by_power,
+    share_by_uncertainty,
+    share_equally,
+    share_softly,
+)
+from unsep_lib.stft import stft
 
 LENGTH = 3000
 

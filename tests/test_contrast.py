@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from unsep_lib.checkpoints import load_prior
-from unsep_lib.contrast import ContrastedPrior, contrasted
-from unsep_lib.priors import GaussianPrior
+from unsep_lib.priors.base import GaussianPrior
+from unsep_lib.priors.checkpoints import load_prior
+from unsep_lib.priors.label_contrast import ContrastedPrior, contrasted
 from unsep_lib.solvers import SOLVERS
 
 LENGTH, SIGMA = 256, 0.3

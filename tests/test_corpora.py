@@ -4,9 +4,9 @@ import numpy
 import pytest
 import soundfile
 
-from unsep_lib.cli import main
-from unsep_lib.clips import read_manifest
-from unsep_lib.corpora import prepare
+from unsep_lib.commands.main import main
+from unsep_lib.data.clips import read_manifest
+from unsep_lib.data.prepare import prepare
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 RATE = 16_000

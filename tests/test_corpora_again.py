@@ -6,9 +6,9 @@ import numpy
 import pytest
 import soundfile
 
-from unsep_lib.cli import main
-from unsep_lib.clips import read_manifest
-from unsep_lib.corpora import measure, prepare, read_prepared, skipped_list, write_prepared
+from unsep_lib.commands.main import main
+from unsep_lib.data.clips import read_manifest
+from unsep_lib.data.prepare import describe, prepare, read_prepared, skipped_list, write_prepared
 
 RATE = 16_000
 
@@ -34,9 +34,9 @@ def described(monkeypatch):
 
     def counted(corpus, entry):
         seen.append(entry.file.name)
-        return measure.describe(corpus, entry)
+        return describe(corpus, entry)
 
-    monkeypatch.setattr(importlib.import_module("unsep_lib.corpora.prepare"), "describe", counted)
+    monkeypatch.setattr(importlib.import_module("unsep_lib.data.prepare"), "describe", counted)
     return seen
 
 

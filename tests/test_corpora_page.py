@@ -9,10 +9,9 @@ import numpy
 import pytest
 import soundfile
 
-from unsep_lib.cli import main
-from unsep_lib.clips import Clip
-from unsep_lib.corpora import departures, summarise
-from unsep_lib.corpora.page import PLAYERS
+from unsep_lib.commands.main import main
+from unsep_lib.data.clips import Clip
+from unsep_lib.data.corpus_report import PLAYERS, departures, summarise
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 RATE = 16_000

@@ -5,8 +5,9 @@ import re
 import nbformat
 import pytest
 
-from unsep_lib.cli import main
-from unsep_lib.course import (
+from unsep_lib.commands.main import main
+from unsep_lib.data.embedded import REPOSITORY
+from unsep_lib.reproduce.course import (
     definitions,
     linked,
     pictures,
@@ -15,7 +16,6 @@ from unsep_lib.course import (
     update_pictures,
     write_student_edition,
 )
-from unsep_lib.embedded import REPOSITORY
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 

@@ -3,9 +3,9 @@ import math
 import pytest
 import torch
 
-from unsep_lib.ground_truth import gaussian_example
-from unsep_lib.priors import GaussianPrior
-from unsep_lib.schedule import log_grid
+from unsep_lib.evaluation.gaussian import gaussian_example
+from unsep_lib.priors.base import GaussianPrior
+from unsep_lib.priors.paper_schedule import log_grid
 from unsep_lib.solvers import SOLVERS
 from unsep_lib.solvers.daps import draw_given_sum, mean_given_sum, probability_flow, respaced
 

@@ -8,8 +8,7 @@ from data_prep.phrases import DRUM_CHANNEL, INSTRUMENTS, compose
 from data_prep.training_sounds import strung_phrase
 from data_prep.yardsticks import SELECTION_CLIPS, SELECTION_SPEAKERS, split_yardsticks
 from unsep_lib.audio import write_audio
-from unsep_lib.clips import Clip
-from unsep_lib.mixtures import speaker_of
+from unsep_lib.data.clips import Clip, speaker_of
 
 RATE = 16_000
 

@@ -3,10 +3,10 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
-from unsep_lib.consistency import share_equally
-from unsep_lib.ground_truth import gaussian_example
+from unsep_lib.evaluation.gaussian import gaussian_example
 from unsep_lib.solvers import solve
 from unsep_lib.solvers.dirac import _moved, completed, dirac
+from unsep_lib.solvers.mixture_consistency import share_equally
 
 
 @pytest.mark.parametrize("count", [3, 5])

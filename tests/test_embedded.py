@@ -8,8 +8,8 @@ import pytest
 import soundfile
 import torch
 
-from unsep_lib.embedded import EMBEDDED, embedded_clips, embedded_mixtures
-from unsep_lib.mixtures import TASKS
+from unsep_lib.data.embedded import EMBEDDED, embedded_clips, embedded_mixtures
+from unsep_lib.data.mixture_sets import TASKS
 
 RATE, SECONDS = 16_000, 4
 SIXTEEN_BIT = 1 / 32_768

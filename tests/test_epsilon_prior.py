@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from unsep_lib.epsilon_prior import SOUND_LABELS, EpsilonPrior, labels_of_classes
+from unsep_lib.priors.epsilon import SOUND_LABELS, EpsilonPrior, labels_of_classes
 
 BETAS = [1e-4 + (0.02 - 1e-4) * t / 199 for t in range(200)]
 LEVELS = (0.3, 0.05)  # standard deviations of the toy's two classes

@@ -3,9 +3,9 @@ import pytest
 import torch
 from experiment_cases import SAMPLES, noise
 
-from unsep_lib.experiments.remix import at_levels, cropped, joined
-from unsep_lib.mixtures import Mixture
-from unsep_lib.specification import parse_spec
+from unsep_lib.data.mixtures import Mixture
+from unsep_lib.experiments.conditions import at_levels, cropped, joined
+from unsep_lib.source_spec import parse_spec
 
 RATE = 16_000
 

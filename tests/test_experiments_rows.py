@@ -8,15 +8,15 @@ import torch
 from experiment_cases import MIXTURES, SAMPLES, noise, small, write_mixtures
 
 from unsep_lib.audio import write_audio
-from unsep_lib.clips import Clip, write_manifest
-from unsep_lib.evaluation import score as evaluation_score
+from unsep_lib.data.clips import Clip, write_manifest
+from unsep_lib.data.mixtures import Mixture, read_mixture
+from unsep_lib.evaluation.evaluate import score as evaluation_score
+from unsep_lib.evaluation.metrics import si_sdr
 from unsep_lib.experiments import Condition, PriorSet, SolverChoice, plan
 from unsep_lib.experiments.compute import compute, score
-from unsep_lib.experiments.slots import Shelf, slots_of
-from unsep_lib.metrics import si_sdr
-from unsep_lib.mixtures import Mixture, read_mixture
+from unsep_lib.experiments.conditions import Shelf, slots_of
 from unsep_lib.separate import load_priors, separate
-from unsep_lib.specification import parse_spec
+from unsep_lib.source_spec import parse_spec
 
 RATE = 16_000
 LABELS = ("Bark", "Cello", "Flute", "Gong")
@@ -30,7 +30,7 @@ def told(specs, *, seed=0, **condition):
 
 @pytest.fixture
 def four_labels(home, tiny_prior):
-    from unsep_lib.checkpoints import save_prior
+    from unsep_lib.priors.checkpoints import save_prior
 
     save_prior(home / "priors" / "sound.safetensors", tiny_prior(2, list(LABELS)), {"name": "sound"})
 
@@ -182,7 +182,7 @@ def test_nmf_learns_from_the_manifests_clips_of_what_it_is_told(home, tmp_path):
     clips = [tone_clip(tmp_path, "", 500), tone_clip(tmp_path, "Cello", 3000), tone_clip(tmp_path, "Flute", 6000)]
     write_manifest(tmp_path / "clips.jsonl", clips)
     folder = write_mixtures(tmp_path / "mixtures", {"1speech-1sound_00": ("speech", "sound:Cello")})
-    from unsep_lib.mixtures import write_mixture
+    from unsep_lib.data.mixtures import write_mixture
 
     tones = torch.stack([0.1 * torch.sin(2 * math.pi * hertz * torch.arange(SAMPLES) / RATE) for hertz in (500, 3000)])
     specs = (parse_spec("speech"), parse_spec("sound:Cello"))

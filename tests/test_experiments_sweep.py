@@ -5,9 +5,9 @@ import pytest
 from experiment_cases import Here, assert_same_table, small
 from filelock import FileLock
 
-from unsep_lib.cli import main
+from unsep_lib.commands.main import main
 from unsep_lib.experiments import Condition, SolverChoice, plan, read_table, run_sweep
-from unsep_lib.experiments.pace import Pace
+from unsep_lib.experiments.sweep import Pace
 
 ROWS = 2 * 2 + 2  # two mixtures with two seeds, and a baseline that needs none
 LINES = 2 * ROWS
@@ -136,7 +136,7 @@ def test_the_rest_takes_what_like_rows_took_divided_by_what_runs_at_once(home, t
     ],
 )
 def test_bad_commands_are_one_sentence_and_write_nothing(arguments, message, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("unsep_lib.experiments.executors.CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr("unsep_lib.experiments.sweep.CONNECT_SECONDS", 0.1)
     assert main(["experiment", *arguments, "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
     assert error.splitlines()[-1].startswith("unsep: error: ")

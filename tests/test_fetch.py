@@ -12,9 +12,8 @@ import requests
 import torchaudio.datasets.librispeech
 import torchaudio.datasets.vctk
 
-from unsep_lib.cli import main
-from unsep_lib.fetch import CORPORA, Archive, Corpus, fetch
-from unsep_lib.fetch.download import BLOCK, ResumingDownloader
+from unsep_lib.commands.main import main
+from unsep_lib.data.fetch import BLOCK, CORPORA, Archive, Corpus, ResumingDownloader, fetch
 
 
 def zipped(**files):

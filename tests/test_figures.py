@@ -7,6 +7,8 @@ import soundfile
 import torch
 from PIL import Image
 
+from unsep_lib.evaluation.gaussian import Deviation, gaussian_example, posterior
+from unsep_lib.evaluation.metrics import si_sdr
 from unsep_lib.figures import (
     cost,
     described,
@@ -23,10 +25,8 @@ from unsep_lib.figures import (
     towards_the_sum,
     trajectory,
 )
-from unsep_lib.figures.words import density, score
-from unsep_lib.ground_truth import Deviation, gaussian_example, posterior
-from unsep_lib.metrics import si_sdr
-from unsep_lib.players import mp3, players
+from unsep_lib.figures.glossary import density, score
+from unsep_lib.figures.players import mp3, players
 from unsep_lib.solvers import Snapshot
 
 RATE = 16_000

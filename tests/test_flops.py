@@ -6,18 +6,18 @@ import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from unsep_lib.cli import main
-from unsep_lib.epsilon_prior import EpsilonPrior
-from unsep_lib.flops import NetworkFlop, Workload, counter
-from unsep_lib.gpu import Gpu
-from unsep_lib.likelihood import ReconstructionLoss
-from unsep_lib.mixtures import Mixture, write_mixture
+from unsep_lib.bench.flops import NetworkFlop, Workload, counter
+from unsep_lib.bench.gpu import Gpu
+from unsep_lib.commands.main import main
+from unsep_lib.data.mixtures import Mixture, write_mixture
 from unsep_lib.networks.tf_attention import TfAttentionNetwork
 from unsep_lib.networks.tf_config import TfConfig
 from unsep_lib.networks.tf_layers import Attention
-from unsep_lib.schedule import paper_sigma
-from unsep_lib.specification import SourceSpec
-from unsep_lib.step_rules import loss_gradient
+from unsep_lib.priors.epsilon import EpsilonPrior
+from unsep_lib.priors.paper_schedule import paper_sigma
+from unsep_lib.solvers.likelihood import ReconstructionLoss
+from unsep_lib.solvers.step_rules import loss_gradient
+from unsep_lib.source_spec import SourceSpec
 
 TINY = TfConfig(width=8)
 FULL_BAND = 256
@@ -119,7 +119,7 @@ def test_the_command_prints_counts_and_estimates_of_a_folder(extrapolated, tmp_p
         references = 0.1 * torch.randn(sources, round(seconds * 16_000), generator=torch.Generator().manual_seed(0))
         specs = (SourceSpec("sound"),) * sources
         write_mixture(tmp_path / name, Mixture(name, references.sum(dim=0), references, specs))
-    monkeypatch.setattr("unsep_lib.flops.NetworkFlop", {TINY: extrapolated}.get)
+    monkeypatch.setattr("unsep_lib.bench.flops.NetworkFlop", {TINY: extrapolated}.get)
     options = ["--width", "8", "--steps", "100", "--peak", "20", "--utilisation", "0.25"]
     assert main(["bench", "hours", "--mixtures", str(tmp_path), *options]) == 0
     lines = capsys.readouterr().out.splitlines()

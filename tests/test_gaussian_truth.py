@@ -4,8 +4,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from unsep_lib.consistency import share_equally
-from unsep_lib.ground_truth import (
+from unsep_lib.evaluation.gaussian import (
     EXACT,
     AffineStep,
     ExactPosterior,
@@ -19,12 +18,13 @@ from unsep_lib.ground_truth import (
     propagate,
     sample_moments,
 )
-from unsep_lib.initialise import from_noisy_mixture, gaussian_noise
-from unsep_lib.priors import GaussianPrior
-from unsep_lib.schedule import log_grid, paper_grid
+from unsep_lib.priors.base import GaussianPrior
+from unsep_lib.priors.paper_schedule import log_grid, paper_grid
 from unsep_lib.solvers import SOLVERS, reverse
-from unsep_lib.step_rules import Projection
-from unsep_lib.undiff import Undiff
+from unsep_lib.solvers.initialization import from_noisy_mixture, gaussian_noise
+from unsep_lib.solvers.mixture_consistency import share_equally
+from unsep_lib.solvers.step_rules import Projection
+from unsep_lib.solvers.undiff import Undiff
 
 SEEDS, LENGTH = 4000, 48
 HIGH, LOW = 1.5, 0.005

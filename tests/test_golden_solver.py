@@ -4,13 +4,13 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from unsep_lib.epsilon_prior import EpsilonPrior
-from unsep_lib.initialise import noise_augmented_mixture
 from unsep_lib.networks.tf_attention import TfAttentionNetwork
 from unsep_lib.networks.tf_config import TfConfig
-from unsep_lib.schedule import paper_grid
+from unsep_lib.priors.epsilon import EpsilonPrior
+from unsep_lib.priors.paper_schedule import paper_grid
 from unsep_lib.solvers import reverse
-from unsep_lib.step_rules import Hybrid
+from unsep_lib.solvers.initialization import noise_augmented_mixture
+from unsep_lib.solvers.step_rules import Hybrid
 
 GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "golden"
 STEPS = 6

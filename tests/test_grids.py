@@ -3,9 +3,9 @@ import math
 import pytest
 import torch
 
-from unsep_lib.epsilon_prior import EpsilonPrior
-from unsep_lib.priors import GaussianPrior
-from unsep_lib.schedule import log_grid, paper_grid
+from unsep_lib.priors.base import GaussianPrior
+from unsep_lib.priors.epsilon import EpsilonPrior
+from unsep_lib.priors.paper_schedule import log_grid, paper_grid
 from unsep_lib.solvers import SOLVERS, grid_for, solve
 
 GRID = paper_grid()

@@ -3,11 +3,11 @@ import math
 import pytest
 import torch
 
-from unsep_lib.ground_truth import gaussian_example
-from unsep_lib.initialise import SeededNoise, from_noisy_mixture
-from unsep_lib.schedule import log_grid, paper_grid, signal_power
+from unsep_lib.evaluation.gaussian import gaussian_example
+from unsep_lib.priors.paper_schedule import log_grid, paper_grid, signal_power
 from unsep_lib.solvers import SOLVERS, reverse
-from unsep_lib.step_rules import Hybrid, Projection
+from unsep_lib.solvers.initialization import SeededNoise, from_noisy_mixture
+from unsep_lib.solvers.step_rules import Hybrid, Projection
 
 LENGTH = 600
 PAPER = paper_grid()

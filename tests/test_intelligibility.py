@@ -6,9 +6,9 @@ import pytest
 import torch
 from torchmetrics.functional.audio import short_time_objective_intelligibility
 
-from unsep_lib.cli import main
-from unsep_lib.embedded import embedded_mixtures
-from unsep_lib.intelligibility import pesq, stoi, voices
+from unsep_lib.commands.main import main
+from unsep_lib.data.embedded import embedded_mixtures
+from unsep_lib.evaluation.metrics import pesq, stoi, voices
 
 
 @pytest.fixture(scope="module")

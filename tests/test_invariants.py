@@ -6,15 +6,21 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from unsep_lib.audio import SAMPLE_RATE
-from unsep_lib.consistency import share_by_uncertainty, share_equally, share_softly
-from unsep_lib.initialise import SeededNoise, from_noise, from_noisy_mixture, gaussian_noise, noise_augmented_mixture
-from unsep_lib.priors import GaussianPrior
-from unsep_lib.schedule import log_grid, paper_grid
+from unsep_lib.priors.base import GaussianPrior
+from unsep_lib.priors.paper_schedule import log_grid, paper_grid
 from unsep_lib.separate import separate
 from unsep_lib.solvers import SOLVERS, reverse, solve
 from unsep_lib.solvers.guided import GuidedTail
-from unsep_lib.solvers.pseudoinverse import PseudoinverseGuided
-from unsep_lib.step_rules import (
+from unsep_lib.solvers.initialization import (
+    SeededNoise,
+    from_noise,
+    from_noisy_mixture,
+    gaussian_noise,
+    noise_augmented_mixture,
+)
+from unsep_lib.solvers.mixture_consistency import share_by_uncertainty, share_equally, share_softly
+from unsep_lib.solvers.pigdm import PseudoinverseGuided
+from unsep_lib.solvers.step_rules import (
     Guided,
     Hybrid,
     LevelProjection,
@@ -23,7 +29,7 @@ from unsep_lib.step_rules import (
     dps_guidance,
     dsg_guidance,
 )
-from unsep_lib.undiff import Undiff
+from unsep_lib.solvers.undiff import Undiff
 
 few = settings(max_examples=10, deadline=None, derandomize=True, database=None)
 sources = st.integers(1, 5)

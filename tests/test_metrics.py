@@ -3,8 +3,8 @@ import numpy
 import pytest
 import torch
 
-from unsep_lib.metrics import best_order, si_sdr, slot_switches, statistic
-from unsep_lib.specification import parse_spec
+from unsep_lib.evaluation.metrics import best_order, si_sdr, slot_switches, statistic
+from unsep_lib.source_spec import parse_spec
 
 
 def test_si_sdr_equals_fast_bss_eval():

@@ -5,8 +5,8 @@ import pytest
 import soundfile
 import torch
 
-from unsep_lib.clips import Clip
-from unsep_lib.mixtures import TASKS, draw_mixtures, speaker_of
+from unsep_lib.data.clips import Clip, speaker_of
+from unsep_lib.data.mixture_sets import TASKS, draw_mixtures
 
 RATE, LENGTH = 16_000, 64_000
 CLASSES = ("Cello", "Flute", "Gong")

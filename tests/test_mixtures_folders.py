@@ -5,8 +5,8 @@ import pytest
 import soundfile
 import torch
 
-from unsep_lib.mixtures import Mixture, read_mixture, read_mixtures, write_mixture
-from unsep_lib.specification import parse_spec
+from unsep_lib.data.mixtures import Mixture, read_mixture, read_mixtures, write_mixture
+from unsep_lib.source_spec import parse_spec
 
 RATE = 16_000
 SIXTEEN_BIT = 1 / 32_768

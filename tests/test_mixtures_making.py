@@ -2,7 +2,7 @@ import numpy
 import pytest
 import torch
 
-from unsep_lib.mixtures import make_mixture
+from unsep_lib.data.mixtures import make_mixture
 
 RATE, LENGTH = 16_000, 64_000
 
@@ -41,7 +41,7 @@ def test_each_level_before_normalising_is_uniform_over_the_papers_range(monkeypa
         seen.append(level)
         return samples
 
-    monkeypatch.setattr("unsep_lib.mixtures.making.scale_to_dbfs", record)
+    monkeypatch.setattr("unsep_lib.data.mixtures.scale_to_dbfs", record)
     for seed in range(200):
         make_mixture([noise(100), noise(100)], rng(seed))
     assert -25.0 <= min(seen) < -24.5

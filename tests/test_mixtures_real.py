@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from data_prep.yardsticks import SEED, own_rate_spans, split_yardsticks
-from unsep_lib.clips import read_manifest, write_manifest
-from unsep_lib.corpora import prepare
-from unsep_lib.mixtures import MixtureSet, checksum, draw_mixtures
+from unsep_lib.data.clips import read_manifest, write_manifest
+from unsep_lib.data.mixture_sets import MixtureSet, checksum, draw_mixtures
+from unsep_lib.data.prepare import prepare
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 SELECTION = "c09ccbca4e92e83494d3fdebb54b6e1fcae8acb5c641f55f6eeaeed1a55d7a3d"

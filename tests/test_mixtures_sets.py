@@ -7,10 +7,10 @@ import pytest
 import soundfile
 import torch
 
-from unsep_lib.cli import main
-from unsep_lib.clips import Clip, write_manifest
-from unsep_lib.mixtures import TASKS, MixtureSet, checksum, read_mixtures, write_set
-from unsep_lib.mixtures.sets import mix
+from unsep_lib.commands.main import main
+from unsep_lib.data.clips import Clip, write_manifest
+from unsep_lib.data.mixture_sets import TASKS, MixtureSet, checksum, mix, write_set
+from unsep_lib.data.mixtures import read_mixtures
 
 RATES = (16_000, 44_100, 48_000)
 SPEAKERS, CLASSES = ("p1", "p2", "p3"), ("Cello", "Flute", "Gong")
@@ -132,7 +132,7 @@ def test_an_interrupted_set_is_completed_without_making_the_rest_again(clips, tm
         made.append(recipe.name)
         return mix(recipe)
 
-    monkeypatch.setattr("unsep_lib.mixtures.sets.mix", counted)
+    monkeypatch.setattr("unsep_lib.data.mixture_sets.mix", counted)
     assert write_set(tmp_path / "set", mixtures, 1) == total
     assert made == ["2speakers_00001"]
     assert files(tmp_path / "set") == before

@@ -12,7 +12,7 @@ import nbformat
 import pytest
 from PIL import Image
 
-from unsep_lib.course import LINK, linked
+from unsep_lib.reproduce.course import LINK, linked
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))

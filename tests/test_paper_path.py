@@ -8,18 +8,18 @@ import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from unsep_lib.checkpoints import card_of, load_prior
-from unsep_lib.cli import main
-from unsep_lib.embedded import embedded_mixtures
-from unsep_lib.epsilon_prior import SOUND_LABELS, EpsilonPrior
-from unsep_lib.mixtures import TASKS, Mixture, write_mixture
-from unsep_lib.networks.formula import formula_state
-from unsep_lib.networks.tf_config import TfConfig
+from unsep_lib.commands.main import main
+from unsep_lib.data.embedded import embedded_mixtures
+from unsep_lib.data.mixture_sets import TASKS
+from unsep_lib.data.mixtures import Mixture, write_mixture
+from unsep_lib.networks.tf_config import TfConfig, formula_state
 from unsep_lib.networks.tf_reference import TfReferenceNetwork
-from unsep_lib.schedule import paper_sigma
+from unsep_lib.priors.checkpoints import card_of, load_prior
+from unsep_lib.priors.epsilon import SOUND_LABELS, EpsilonPrior
+from unsep_lib.priors.paper_schedule import paper_sigma
 
 SHORT = 1_000  # samples of the shortened mixtures
-PAPER = tomllib.loads((files("unsep_lib.profiles") / "paper.toml").read_text(encoding="utf-8"))
+PAPER = tomllib.loads((files("unsep_lib.notebook.profiles") / "paper.toml").read_text(encoding="utf-8"))
 
 
 def shortened(mixture):

@@ -1,8 +1,10 @@
 import pytest
 import torch
 
-from unsep_lib.networks.compact import CompactConfig, CompactNetwork
-from unsep_lib.priors import EdmPrior, GaussianPrior, inverse_stft, stft
+from unsep_lib.networks.unet import CompactConfig, CompactNetwork
+from unsep_lib.priors.base import GaussianPrior
+from unsep_lib.priors.edm import EdmPrior
+from unsep_lib.stft import inverse_stft, stft
 
 
 def untrained(labels=(), scale=0.05):

@@ -4,10 +4,10 @@ from importlib.resources import files
 
 import pytest
 
-from unsep_lib.profiles import load_profile, profile_names
+from unsep_lib.notebook.profiles import load_profile, profile_names
 from unsep_lib.solvers import SOLVERS
 
-TABLE = tomllib.loads((files("unsep_lib.profiles") / "smoke.toml").read_text(encoding="utf-8"))
+TABLE = tomllib.loads((files("unsep_lib.notebook.profiles") / "smoke.toml").read_text(encoding="utf-8"))
 EXPECTED_KEYS = {"train_minutes", "mixtures_per_task", "seeds", "solver_steps", "speech_prior", "sound_prior", "device"}
 
 

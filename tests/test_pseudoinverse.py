@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from unsep_lib.solvers.pseudoinverse import PseudoinverseGuided
+from unsep_lib.solvers.pigdm import PseudoinverseGuided
 
 LENGTH = 30
 

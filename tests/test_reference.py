@@ -6,15 +6,15 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from unsep_lib import reference
-from unsep_lib.cli import main
 from unsep_lib.commands import reproduce as command
+from unsep_lib.commands.main import main
 from unsep_lib.figures import described
-from unsep_lib.notebook import Notebook
-from unsep_lib.profiles import load_profile
-from unsep_lib.reference import compare, reference_path, tolerance, write_reference
-from unsep_lib.report import write_report
-from unsep_lib.reproduce import notebooks_dir
+from unsep_lib.notebook.profiles import load_profile
+from unsep_lib.notebook.start import Notebook
+from unsep_lib.reproduce import reference
+from unsep_lib.reproduce.reference import compare, reference_path, tolerance, write_reference
+from unsep_lib.reproduce.report import write_report
+from unsep_lib.reproduce.run import notebooks_dir
 
 NAMES = ["00_first", "01_second"]
 
@@ -92,8 +92,8 @@ def pretended(monkeypatch, out, tmp_path):
             write_reference(folder, NAMES, reference.reference_path(profile))
         return folder / "index.html"
 
-    monkeypatch.setattr("unsep_lib.reproduce.notebooks_dir", lambda: tmp_path / "clone")
-    monkeypatch.setattr("unsep_lib.reproduce.reproduce", reproduce)
+    monkeypatch.setattr("unsep_lib.reproduce.run.notebooks_dir", lambda: tmp_path / "clone")
+    monkeypatch.setattr("unsep_lib.reproduce.run.reproduce", reproduce)
     monkeypatch.setattr(reference, "reference_path", lambda profile: tmp_path / f"kept-{profile}.json")
     return ["reproduce", "--profile", "smoke", "--out", str(out)]
 

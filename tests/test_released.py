@@ -7,14 +7,14 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from unsep_lib.benchmarks import formula_state
-from unsep_lib.checkpoints import card_of, load_prior
-from unsep_lib.cli import main
-from unsep_lib.epsilon_prior import SOUND_LABELS, EpsilonPrior
+from unsep_lib.bench.network import formula_state
+from unsep_lib.commands.main import main
 from unsep_lib.networks.tf_config import TfConfig
 from unsep_lib.networks.tf_reference import TfReferenceNetwork
-from unsep_lib.released import import_released, read_released
-from unsep_lib.schedule import paper_sigma, signal_power
+from unsep_lib.priors.checkpoints import card_of, load_prior
+from unsep_lib.priors.epsilon import SOUND_LABELS, EpsilonPrior
+from unsep_lib.priors.paper_schedule import paper_sigma, signal_power
+from unsep_lib.priors.released import import_released, read_released
 
 SOUND = TfConfig(width=8, embedding=16, labels=50)
 

@@ -6,7 +6,7 @@ import nbformat
 import papermill
 import pytest
 
-from unsep_lib.reproduce import reproduce
+from unsep_lib.reproduce.run import reproduce
 
 NAMES = ["00_first", "01_second", "02_third"]
 REPORTING = """
@@ -53,7 +53,7 @@ class PretendedPapermill:
 def executor(monkeypatch):
     pretended = PretendedPapermill()
     monkeypatch.setattr(papermill, "execute_notebook", pretended)
-    monkeypatch.setattr("unsep_lib.report._convert", lambda path: path.stem)
+    monkeypatch.setattr("unsep_lib.reproduce.report._convert", lambda path: path.stem)
     return pretended
 
 

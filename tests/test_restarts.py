@@ -1,12 +1,12 @@
 import pytest
 import torch
 
-from unsep_lib.consistency import filter_by_power
-from unsep_lib.ground_truth import gaussian_example, posterior
-from unsep_lib.priors import GaussianPrior
+from unsep_lib.evaluation.gaussian import gaussian_example, posterior
+from unsep_lib.priors.base import GaussianPrior
 from unsep_lib.solvers import SOLVERS, restarts
 from unsep_lib.solvers.dirac import dirac
-from unsep_lib.solvers.projections import projection_mean
+from unsep_lib.solvers.mixture_consistency import filter_by_power
+from unsep_lib.solvers.projection import projection_mean
 from unsep_lib.solvers.restarts import projection_restart
 
 SEEDS = range(16)

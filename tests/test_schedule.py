@@ -5,8 +5,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from unsep_lib.schedule import log_grid, paper_betas, paper_grid, paper_signal_power, posterior_variance
-from unsep_lib.step_rules import hybrid_step_size
+from unsep_lib.priors.paper_schedule import log_grid, paper_betas, paper_grid, paper_signal_power, posterior_variance
+from unsep_lib.solvers.step_rules import hybrid_step_size
 
 GOLDEN = load_file(Path(__file__).parent / "golden" / "schedules.safetensors")
 

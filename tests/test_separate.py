@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from unsep_lib.audio import resample
-from unsep_lib.checkpoints import load_prior
-from unsep_lib.priors import GaussianPrior
+from unsep_lib.priors.base import GaussianPrior
+from unsep_lib.priors.checkpoints import load_prior
 from unsep_lib.separate import load_priors, separate
-from unsep_lib.specification import parse_spec
+from unsep_lib.source_spec import parse_spec
 from unsep_lib.windows import OVERLAP, WINDOW, continued_order, in_windows, window_starts
 
 RATE = 16_000

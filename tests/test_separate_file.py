@@ -6,12 +6,12 @@ import soundfile
 import torch
 
 from unsep_lib.audio import resample
-from unsep_lib.cli import main
+from unsep_lib.commands.main import main
 from unsep_lib.files import alone
-from unsep_lib.pieces import resampled_blocks, survey
 from unsep_lib.separate import load_priors, separate
 from unsep_lib.separate_file import request, separate_file
-from unsep_lib.specification import parse_spec
+from unsep_lib.source_spec import parse_spec
+from unsep_lib.streaming import resampled_blocks, survey
 
 SECONDS = 20.0  # three windows
 SPECS = [parse_spec("speech"), parse_spec("sound:Cello")]

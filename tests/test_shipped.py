@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from unsep_lib.audio import SAMPLE_RATE
-from unsep_lib.checkpoints import PRETRAINED, card_of, load_prior
-from unsep_lib.embedded import embedded_clips, embedded_mixtures
-from unsep_lib.evaluation import score
-from unsep_lib.priors import inverse_stft, stft
+from unsep_lib.data.embedded import embedded_clips, embedded_mixtures
+from unsep_lib.evaluation.evaluate import score
+from unsep_lib.priors.checkpoints import PRETRAINED, card_of, load_prior
 from unsep_lib.separate import load_priors, separate
+from unsep_lib.stft import inverse_stft, stft
 
 NAMES = ("speech", "sound")
 PRECISIONS = torch.float32, torch.bfloat16

@@ -3,13 +3,13 @@ import math
 import pytest
 import torch
 
-from unsep_lib.consistency import share_by_power, share_equally
-from unsep_lib.initialise import SeededNoise, from_noise, from_noisy_mixture, noise_augmented_mixture
-from unsep_lib.likelihood import ReconstructionLoss
-from unsep_lib.priors import GaussianPrior
-from unsep_lib.schedule import log_grid
+from unsep_lib.priors.base import GaussianPrior
+from unsep_lib.priors.paper_schedule import log_grid
 from unsep_lib.solvers import DEFAULT_SOLVER, SOLVERS, reverse, solve
-from unsep_lib.step_rules import Projection
+from unsep_lib.solvers.initialization import SeededNoise, from_noise, from_noisy_mixture, noise_augmented_mixture
+from unsep_lib.solvers.likelihood import ReconstructionLoss
+from unsep_lib.solvers.mixture_consistency import share_by_power, share_equally
+from unsep_lib.solvers.step_rules import Projection
 
 LENGTH = 4000
 

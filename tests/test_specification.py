@@ -1,6 +1,6 @@
 import pytest
 
-from unsep_lib.specification import SourceSpec, file_names, parse_spec
+from unsep_lib.source_spec import SourceSpec, file_names, parse_spec
 
 
 def test_specifications_round_trip():

@@ -3,12 +3,12 @@ import math
 import pytest
 import torch
 
-from unsep_lib.initialise import SeededNoise, gaussian_noise, noise_augmented_mixture, plain_mixture
-from unsep_lib.likelihood import ReconstructionLoss
-from unsep_lib.priors import GaussianPrior
-from unsep_lib.schedule import paper_grid
+from unsep_lib.priors.base import GaussianPrior
+from unsep_lib.priors.paper_schedule import paper_grid
 from unsep_lib.solvers import reverse, solve
-from unsep_lib.step_rules import (
+from unsep_lib.solvers.initialization import SeededNoise, gaussian_noise, noise_augmented_mixture, plain_mixture
+from unsep_lib.solvers.likelihood import ReconstructionLoss
+from unsep_lib.solvers.step_rules import (
     Guided,
     Hybrid,
     cqt_diff_guidance,
@@ -19,7 +19,7 @@ from unsep_lib.step_rules import (
     loss_gradient,
     posterior_sample,
 )
-from unsep_lib.undiff import Undiff, corrected
+from unsep_lib.solvers.undiff import Undiff, corrected
 
 GRID = paper_grid()
 BETA = torch.linspace(1e-4, 0.02, 200, dtype=torch.float64)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from unsep_lib.benchmarks import formula_state
+from unsep_lib.bench.network import formula_state
 from unsep_lib.networks.tf_attention import TfAttentionNetwork
 from unsep_lib.networks.tf_config import TfConfig, config_of
 from unsep_lib.networks.tf_reference import TfReferenceNetwork
@@ -122,7 +122,7 @@ def test_a_batch_equals_one_at_a_time():
 def test_small_slabs_change_nothing(monkeypatch):
     inputs = noise(2, 3000).double(), torch.tensor([5, 995]), torch.tensor([0, 3])
     whole = with_gradient(built(TfAttentionNetwork, dtype=torch.float64), *inputs)
-    monkeypatch.setattr("unsep_lib.networks.tf_slabs.CPU_VALUES", 20_000)
+    monkeypatch.setattr("unsep_lib.networks.tf_layers.CPU_VALUES", 20_000)
     cut = with_gradient(built(TfAttentionNetwork, dtype=torch.float64), *inputs)
     assert max(relative(a, b) for a, b in zip(cut, whole, strict=True)) < 1e-10
 

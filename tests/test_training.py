@@ -7,13 +7,13 @@ import soundfile
 import torch
 from safetensors.torch import load_file
 
-from unsep_lib.checkpoints import card_of, load_prior
-from unsep_lib.clips import Clip
-from unsep_lib.priors import SIGMA_MAX, SIGMA_MIN, GaussianPrior
+from unsep_lib.data.clips import Clip
+from unsep_lib.priors.base import GaussianPrior
+from unsep_lib.priors.checkpoints import card_of, load_prior
+from unsep_lib.priors.edm import SIGMA_MAX, SIGMA_MIN
 from unsep_lib.training import TrainingConfig, train
-from unsep_lib.training.ahead import drawn_ahead
-from unsep_lib.training.crops import ClipCache, CropStream
-from unsep_lib.training.objective import draw_sigma, validation_loss
+from unsep_lib.training.data import ClipCache, CropStream, drawn_ahead
+from unsep_lib.training.loss import draw_sigma, validation_loss
 
 RATE = 16_000
 
@@ -79,7 +79,7 @@ def test_a_warm_start_begins_from_the_given_weights_and_counts_their_hours(clips
 
 
 def test_a_warm_start_from_another_kind_of_prior_is_refused(clips, tmp_path, monkeypatch):
-    monkeypatch.setattr("unsep_lib.training.run.load_prior", lambda name, device: GaussianPrior(torch.ones(3)))
+    monkeypatch.setattr("unsep_lib.training.loop.load_prior", lambda name, device: GaussianPrior(torch.ones(3)))
     with pytest.raises(ValueError, match="paper-speech: expected a prior that `unsep train` made, got GaussianPrior"):
         train("tones", clips, tmp_path / "run", small(), warm_start="paper-speech")
 

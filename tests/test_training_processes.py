@@ -6,10 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from unsep_lib.checkpoints import card_of
-from unsep_lib.clips import write_manifest
-from unsep_lib.embedded import embedded_clips
-from unsep_lib.training.processes import Processes, launched, launched_in_bfloat16
+from unsep_lib.data.clips import write_manifest
+from unsep_lib.data.embedded import embedded_clips
+from unsep_lib.priors.checkpoints import card_of
+from unsep_lib.training.distributed import Processes, launched, launched_in_bfloat16
 
 STEP = Path(__file__).with_name("gradient_of_a_step.py")
 FLOAT_TOLERANCE = 1e-5  # of the largest element: sums in another order; 3e-6 seen on an AMD EPYC
@@ -44,7 +44,7 @@ def test_two_processes_give_the_gradient_of_one_with_twice_the_batch(voices, tmp
 
 def test_the_launched_command_writes_one_prior(voices, tmp_path):
     options = ["--data", voices, "--steps", 2, "--batch", 1, "--out", tmp_path / "run"]
-    said = python(*LAUNCH, "-m", "unsep_lib.training", "own", *options)
+    said = python(*LAUNCH, "-m", "unsep_lib", "train", "own", *options)
     assert said.count("own.safetensors") == 1
     assert card_of(tmp_path / "run" / "own.safetensors")["steps"] == 2
 

@@ -6,9 +6,8 @@ import json
 import pytest
 import torch
 
-from unsep_lib.cli import main
-from unsep_lib.networks.formula import formula_state
-from unsep_lib.networks.tf_config import TfConfig
+from unsep_lib.commands.main import main
+from unsep_lib.networks.tf_config import TfConfig, formula_state
 from unsep_lib.networks.tf_reference import TfReferenceNetwork
 
 

@@ -7,8 +7,8 @@ import torch
 from IPython.display import HTML
 from matplotlib.figure import Figure
 
-from unsep_lib import widgets
 from unsep_lib.figures import compared_runs, moment, step_lengths
+from unsep_lib.notebook import panels, widgets
 from unsep_lib.solvers import Snapshot
 
 RATE = 16_000
@@ -37,7 +37,7 @@ def shown(monkeypatch):
         return Handle()
 
     pictures = []
-    monkeypatch.setattr("unsep_lib.widgets.moving.display", display)
+    monkeypatch.setattr("unsep_lib.notebook.widgets.display", display)
     return pictures
 
 
@@ -122,7 +122,7 @@ def test_the_noise_slider_denoises_a_level_once_and_states_its_error():
 
 def test_a_mix_has_each_track_at_its_level():
     tracks = {"low": tone(500), "high": 0.01 * tone(2000)}
-    mixture = widgets.mix(tracks, {"low": -20.0, "high": -30.0})
+    mixture = panels.mix(tracks, {"low": -20.0, "high": -30.0})
     amplitudes = torch.fft.rfft(mixture).abs() * 2 / len(mixture)
     low, high = (20 * torch.log10(amplitudes[frequency // 2] / 2**0.5).item() for frequency in (500, 2000))
     assert (low, high) == (pytest.approx(-20.0, abs=0.1), pytest.approx(-30.0, abs=0.1))
@@ -139,11 +139,11 @@ def test_a_mix_has_each_track_at_its_level():
 )
 def test_a_mix_that_cannot_be_made_is_refused(tracks, levels, message):
     with pytest.raises(ValueError, match=message):
-        widgets.mix(tracks, levels)
+        panels.mix(tracks, levels)
 
 
 def test_the_mixing_desk_follows_its_sliders_and_warns_of_clipping():
-    desk = widgets.MixingDesk({"low": tone(500), "high": tone(2000)}, {"low": -20.0, "high": -25.0})
+    desk = panels.MixingDesk({"low": tone(500), "high": tone(2000)}, {"low": -20.0, "high": -25.0})
     assert desk.image.value == desk.still.data == desk._repr_mimebundle_()["text/html"]
     desk.sliders["high"].value = -40.0
     assert desk.levels == {"low": -20.0, "high": -40.0}
@@ -152,7 +152,7 @@ def test_the_mixing_desk_follows_its_sliders_and_warns_of_clipping():
     assert desk.levels == {"low": -10.0, "high": -10.0}
     two_sines = 2 * 2**0.5 * 10 ** (-10 / 20)
     assert two_sines < 1 and "clips" not in desk.image.value
-    loud = widgets.MixingDesk({name: tone(500) for name in "abcd"}, dict.fromkeys("abcd", -10.0))
+    loud = panels.MixingDesk({name: tone(500) for name in "abcd"}, dict.fromkeys("abcd", -10.0))
     assert "the player clips it" in loud.still.data
 
 
@@ -162,13 +162,13 @@ def test_one_of_a_batch_is_the_separation_alone():
         replace(a, **{axis: torch.cat([getattr(a, axis), getattr(b, axis)]) for axis in ("state", "clean", "residual")})
         for a, b in zip(one, other, strict=True)
     ]
-    for mine, theirs in zip(widgets.one_of_batch(both, 1), other, strict=True):
+    for mine, theirs in zip(panels.one_of_batch(both, 1), other, strict=True):
         torch.testing.assert_close(mine.clean, theirs.clean)
         assert (mine.step, mine.guidance, len(mine.residual)) == (theirs.step, None, 1)
 
 
 def dial(live=None):
-    return widgets.GuidanceDial({"× 0": snapshots(), "× 1": snapshots()}, ["low", "high"], live)
+    return panels.GuidanceDial({"× 0": snapshots(), "× 1": snapshots()}, ["low", "high"], live)
 
 
 def test_the_guidance_dial_shows_the_run_it_stands_at():

@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 
 from unsep_lib.audio import HIGHEST_RATE, LOWEST_RATE, SAMPLE_RATE, SILENCE_DBFS, resample, rms_dbfs
-from unsep_lib.checkpoints import load_prior
-from unsep_lib.priors import Prior
+from unsep_lib.priors.base import Prior
+from unsep_lib.priors.checkpoints import load_prior
 from unsep_lib.solvers import DEFAULT_SOLVER, Snapshot, Solver, solve, solver_named
-from unsep_lib.specification import SourceSpec
+from unsep_lib.source_spec import SourceSpec
 from unsep_lib.windows import in_windows
 
 WORKING_LEVEL = -18.5  # dBFS, the mixture's RMS inside: two sources in the middle of the priors' training levels

@@ -18,13 +18,12 @@ import torch
 
 from unsep_lib.audio import SAMPLE_RATE, dbfs
 from unsep_lib.files import clear_partials, sha256, staged, write_bytes, write_json
-from unsep_lib.memory import peak_memory_mb
-from unsep_lib.pieces import Recording, resampled_blocks, survey, track
-from unsep_lib.priors import Prior
+from unsep_lib.priors.base import Prior
 from unsep_lib.separate import check_count, slots_for, step_count, window_separator
 from unsep_lib.solvers import DEFAULT_SOLVER, Solver, solver_named
-from unsep_lib.specification import SourceSpec, file_names
-from unsep_lib.versions import versions
+from unsep_lib.source_spec import SourceSpec, file_names
+from unsep_lib.streaming import Recording, resampled_blocks, survey, track
+from unsep_lib.versions import peak_memory_mb, versions
 from unsep_lib.windows import WINDOW, joined, window_starts
 
 KEPT = ".windows-"  # folders of finished windows, beside the files to come

@@ -1,8 +1,10 @@
-"""What a result was computed with."""
+"""What a result was computed with, and how much memory it needed."""
 
 from __future__ import annotations
 
 import platform
+import resource
+import sys
 from importlib.metadata import PackageNotFoundError, version
 
 PACKAGES = ("unsep", "torch", "torchaudio", "numpy", "soundfile", "torchmetrics")
@@ -18,3 +20,9 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "not installed"
+
+
+def peak_memory_mb() -> float:
+    """The process's largest resident memory so far, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6

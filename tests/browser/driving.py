@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 600  # seconds, on a busy machine; an idle one needs seconds
-UNSEP = [sys.executable, "-c", "import sys; from unsep_lib.cli import main; sys.exit(main())"]
+UNSEP = [sys.executable, "-c", "import sys; from unsep_lib.commands.main import main; sys.exit(main())"]
 SERIOUS = {"serious", "critical"}
 
 

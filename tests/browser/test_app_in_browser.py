@@ -12,10 +12,10 @@ import soundfile
 from driving import violations
 
 from unsep_lib.audio import read_audio
-from unsep_lib.embedded import embedded_mixtures
-from unsep_lib.profiles import load_profile
+from unsep_lib.data.embedded import embedded_mixtures
+from unsep_lib.notebook.profiles import load_profile
 from unsep_lib.separate import load_priors, separate
-from unsep_lib.specification import parse_spec
+from unsep_lib.source_spec import parse_spec
 
 SECONDS, RATE = 1.5, 44_100
 SOURCES = ("speech", "sound:Clarinet")

@@ -4,13 +4,13 @@ import nbformat
 import pytest
 from driving import violations
 
-from unsep_lib.reproduce import reproduce
+from unsep_lib.reproduce.run import reproduce
 
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 NOTEBOOK = """\
-from unsep_lib.embedded import embedded_mixtures
+from unsep_lib.data.embedded import embedded_mixtures
 from unsep_lib.figures import described, spectrograms
-from unsep_lib.notebook import start
+from unsep_lib.notebook.start import start
 
 notebook = start("00_small", profile)
 mixture = embedded_mixtures("1speech-1sound")[0].mixture

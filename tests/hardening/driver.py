@@ -21,12 +21,12 @@ WRITES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.chmod", "shutil.
 
 def preload():
     """Import what the commands import when they run, so that children need no file of Python's."""
-    import unsep_lib.corpora.page
-    import unsep_lib.evaluation
+    import unsep_lib.data.corpus_report
+    import unsep_lib.data.fetch
+    import unsep_lib.evaluation.evaluate
     import unsep_lib.experiments
-    import unsep_lib.fetch
-    import unsep_lib.released
-    import unsep_lib.reproduce
+    import unsep_lib.priors.released
+    import unsep_lib.reproduce.run
     import unsep_lib.training  # noqa: F401
 
 
@@ -49,19 +49,19 @@ class Here:
 
 def make_small():
     """Small training steps that are saved one by one, sweeps in one process, and only the priors of the user."""
-    import unsep_lib.checkpoints
     import unsep_lib.experiments
-    import unsep_lib.training.run
+    import unsep_lib.priors.checkpoints
+    import unsep_lib.training.loop
     import unsep_lib.training.state
-    from unsep_lib.networks.compact import CompactConfig
+    from unsep_lib.networks.unet import CompactConfig
     from unsep_lib.training import TrainingConfig
 
     tiny = functools.partial(CompactConfig, widths=(8, 8), blocks=(1, 1), heads=2, embedding=16)
     unsep_lib.training.state.CompactConfig = tiny
     unsep_lib.training.state.SPECTRUM_CROPS = 8
-    unsep_lib.checkpoints.PRETRAINED = Path("/nowhere")
+    unsep_lib.priors.checkpoints.PRETRAINED = Path("/nowhere")
     unsep_lib.training.TrainingConfig = functools.partial(TrainingConfig, batch=2, crop_seconds=0.1)
-    unsep_lib.training.run.CHECKPOINT_SECONDS = 0.0
+    unsep_lib.training.loop.CHECKPOINT_SECONDS = 0.0
     unsep_lib.experiments.process_executor = lambda workers: Here()
 
 
@@ -82,7 +82,7 @@ def count_writes(watched, kill_at, seen):
 
 def run(job, seen):
     """The command's exit code; what it raises beyond that is printed as Python would."""
-    from unsep_lib.cli import main
+    from unsep_lib.commands.main import main
 
     os.environ.update(job.get("environment", {}))
     make_small()
@@ -96,7 +96,7 @@ def run(job, seen):
         count_writes(os.path.realpath(job["watched"]) + os.sep, job.get("kill_at"), seen)
     try:
         if "notebooks" in job:
-            from unsep_lib.reproduce import reproduce
+            from unsep_lib.reproduce.run import reproduce
 
             reproduce(Path(job["notebooks"]), "smoke", Path(job["watched"]))
             return 0

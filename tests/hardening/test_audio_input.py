@@ -10,7 +10,7 @@ import pytest
 from hardening.audio_faults import AUDIO, BROKEN, RATE, SAMPLES
 from hardening.cases import Entry, command, crossed, identified, judge
 from unsep_lib.audio import read_audio
-from unsep_lib.networks.compact import CompactConfig
+from unsep_lib.networks.unet import CompactConfig
 from unsep_lib.training import TrainingConfig
 
 FAST = ("--solver", "projection", "--steps", "1")

@@ -8,11 +8,11 @@ import pytest
 from hardening.cases import Entry, command, crossed, identified, judge
 from hardening.file_faults import EXPERIMENTS, MANIFESTS, MIXTURES, PROFILES, manifest, mixture
 from hardening.weight_faults import PRIORS, RELEASED
-from unsep_lib.checkpoints import load_prior
-from unsep_lib.clips import read_manifest
-from unsep_lib.mixtures import read_mixtures
-from unsep_lib.networks.compact import CompactConfig
-from unsep_lib.profiles import load_profile
+from unsep_lib.data.clips import read_manifest
+from unsep_lib.data.mixtures import read_mixtures
+from unsep_lib.networks.unet import CompactConfig
+from unsep_lib.notebook.profiles import load_profile
+from unsep_lib.priors.checkpoints import load_prior
 from unsep_lib.training import TrainingConfig
 
 FAST = ("--solver", "projection", "--steps", "1")

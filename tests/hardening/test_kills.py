@@ -5,14 +5,14 @@ import pytest
 from nbformat import v4, write
 
 from hardening.commands import COMMANDS, contents, make_input, words
-from unsep_lib.cli import main
+from unsep_lib.commands.main import main
 from unsep_lib.files import alone
 
 KILLS = 5
 FIRST_WRITE = 2  # a process that dies before its second write has made one
 NOTEBOOK = """
 import torch
-from unsep_lib.notebook import start
+from unsep_lib.notebook.start import start
 notebook = start({name!r}, profile)
 notebook.save_audio("noise.wav", torch.randn(500, generator=torch.Generator().manual_seed(0)))
 notebook.save_results([{{"name": "x", "value": 1.0, "unit": "dB", "low": None, "high": None, "command": "unsep"}}])

@@ -10,11 +10,11 @@ from hardening.cases import PASSED
 from hardening.file_faults import experiment, manifest, profile
 from hardening.weight_faults import prior, released
 from unsep_lib.audio import read_audio
-from unsep_lib.checkpoints import load_prior
-from unsep_lib.clips import read_manifest
+from unsep_lib.data.clips import read_manifest
 from unsep_lib.experiments import load_experiment
-from unsep_lib.profiles import load_profile
-from unsep_lib.released import read_released
+from unsep_lib.notebook.profiles import load_profile
+from unsep_lib.priors.checkpoints import load_prior
+from unsep_lib.priors.released import read_released
 
 FEW, MANY = 25, 2000
 FILES = {

@@ -147,7 +147,7 @@ SAMPLES = (
 
 
 def separate_samples(place, thing):
-    from unsep_lib.checkpoints import load_prior
+    from unsep_lib.priors.checkpoints import load_prior
 
     given_samples, rate = thing
     found = separate(given_samples, rate, [load_prior("speech"), load_prior("sound")], solver="projection", steps=1)

@@ -32,7 +32,7 @@ def card(**changes):
 
 def prior(folder, **changes):
     """A prior of tiny zeros whose card says something else."""
-    from unsep_lib.networks.compact import CompactConfig, CompactNetwork
+    from unsep_lib.networks.unet import CompactConfig, CompactNetwork
 
     shape = {key: tuple(value) if isinstance(value, list) else value for key, value in TINY.items()}
     tensors = {f"network.{name}": value for name, value in CompactNetwork(CompactConfig(**shape)).state_dict().items()}

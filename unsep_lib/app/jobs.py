@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import soundfile
 import torch
 
+from unsep_lib.app.job_queue import Cancelled
 from unsep_lib.app.recordings import Recording
-from unsep_lib.app.turns import Cancelled
 from unsep_lib.audio import SAMPLE_RATE, resample
-from unsep_lib.checkpoints import available_priors, card_of
+from unsep_lib.priors.checkpoints import available_priors, card_of
 from unsep_lib.separate import Separation, load_priors, separate
 from unsep_lib.solvers import Snapshot
-from unsep_lib.specification import SourceSpec, file_names
+from unsep_lib.source_spec import SourceSpec, file_names
 from unsep_lib.windows import window_starts
 
 Show = Callable[[float, Mapping[str, torch.Tensor]], None]
@@ -25,7 +25,7 @@ Show = Callable[[float, Mapping[str, torch.Tensor]], None]
 CODE = """\
 from unsep_lib.audio import read_audio, write_audio
 from unsep_lib.separate import load_priors, separate
-from unsep_lib.specification import file_names, parse_spec
+from unsep_lib.source_spec import file_names, parse_spec
 
 audio = read_audio({path!r})
 specs = [parse_spec(text) for text in {specs!r}]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import tempfile
 import threading
@@ -14,16 +15,61 @@ import ipywidgets
 import torch
 from IPython.display import display
 
-from unsep_lib.app import texts
+from unsep_lib.app import page as texts
+from unsep_lib.app.file_widgets import Download, Drop
+from unsep_lib.app.job_queue import Cancelled, turn
 from unsep_lib.app.jobs import Job, at_working_rate, known_sources, run, tracks_of, zipped
 from unsep_lib.app.limits import PAGE_SOURCES, PAGE_STEPS, QUEUE_VARIABLE
-from unsep_lib.app.recordings import Recording, check_size, examples, read_upload
-from unsep_lib.app.transfers import Download, Drop
-from unsep_lib.app.turns import Cancelled, turn
+from unsep_lib.app.recordings import LIMITS, Recording, check_size, examples, read_upload
 from unsep_lib.audio import rms_dbfs
-from unsep_lib.profiles import Profile, load_profile
+from unsep_lib.figures import described, spectrograms
+from unsep_lib.figures.players import players
+from unsep_lib.notebook.profiles import Profile, load_profile
 from unsep_lib.separate import Separation
-from unsep_lib.specification import parse_spec
+from unsep_lib.source_spec import parse_spec
+
+MOST_COLUMNS = 4  # spectrograms side by side
+TITLE = f"""\
+<h1>Separate your own</h1>
+<p>Everything stays on this computer. {LIMITS}</p>"""
+
+
+def sentence(text: str, wrong: bool = False) -> str:
+    """A line of text that assistive technology announces; `wrong` marks it as an error."""
+    return f'<p role="{"alert" if wrong else "status"}">{html.escape(text)}</p>'
+
+
+def progress(text: str, share: float) -> str:
+    """A line of text and a bar filled to `share`, 0 … 1."""
+    percent = round(100 * share)
+    bar = f'<progress max="100" value="{percent}" aria-label="progress of the separation">{percent} %</progress>'
+    return sentence(text) + bar
+
+
+def picture(tracks: Mapping[str, torch.Tensor], what: str) -> str:
+    """Spectrograms of tracks [time] at 16 kHz; what: the subject of their text alternative."""
+    image: str = described(spectrograms(tracks, columns=MOST_COLUMNS), f"Spectrograms of {what}.").data
+    return image
+
+
+def overview(recording: Recording) -> str:
+    """A player of the recording, with its name, length, rate and channels."""
+    audio = recording.audio
+    channels = {1: "mono", 2: "stereo"}[len(audio.samples)]
+    caption = f"{recording.name}: {audio.seconds:.1f} s, {audio.sample_rate} Hz, {channels}"
+    player: str = players({caption: audio.samples}, audio.sample_rate).data
+    return player
+
+
+def listing(tracks: Mapping[str, torch.Tensor], sample_rate: int) -> str:
+    """A player a track, all at one gain."""
+    return f"<p>All players share one gain.</p>{players(tracks, sample_rate).data}"
+
+
+def program(code: str) -> str:
+    """Code that does the same."""
+    return f'<h3>The same in a cell</h3><pre tabindex="0"><code>{html.escape(code)}</code></pre>'
+
 
 REDRAW_SECONDS = 1.0  # between two pictures of what emerges: drawing one takes about 0.3 s
 INAUDIBLE_DBFS = -96.0  # the last bit of 16: a quieter residual is neither shown nor played

@@ -10,8 +10,8 @@ import soundfile
 
 from unsep_lib.app.limits import MOST_CHANNELS, MOST_MEGABYTES, MOST_SECONDS
 from unsep_lib.audio import SILENCE_DBFS, Audio, read_audio, rms_dbfs
-from unsep_lib.embedded import REPOSITORY, embedded_dir, embedded_mixtures
-from unsep_lib.specification import SourceSpec
+from unsep_lib.data.embedded import REPOSITORY, embedded_dir, embedded_mixtures
+from unsep_lib.source_spec import SourceSpec
 
 LIMITS = f"WAV, FLAC, OGG or MP3, mono or stereo, at most {MOST_SECONDS} seconds and {MOST_MEGABYTES} MB."
 

@@ -6,8 +6,8 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from unsep_lib.bench.gpu import H100_FLOAT32, PETA, TERA, UTILISATION, Gpu
 from unsep_lib.commands.options import Subparsers
-from unsep_lib.gpu import H100_FLOAT32, PETA, TERA, UTILISATION, Gpu
 
 MIXTURES_PER_TASK = 100  # of the estimate; nothing the paper says
 GPU_COUNTS = (1, 8)
@@ -66,7 +66,7 @@ def _add_hours(actions: Subparsers) -> argparse.ArgumentParser:
 
 def run_network(arguments: argparse.Namespace) -> int:
     """Measure both forms, each run in its own process; the last line holds the ratios."""
-    from unsep_lib.benchmarks import Measurement, Workload, compare_networks, separation_error
+    from unsep_lib.bench.network import Measurement, Workload, compare_networks, separation_error
 
     def show(side: str, measurement: Measurement) -> None:
         print(f"{side:<10}{measurement.seconds:8.2f} s{measurement.peak_mb:9.0f} MB", flush=True)
@@ -81,7 +81,7 @@ def run_network(arguments: argparse.Namespace) -> int:
 
 def run_solvers(arguments: argparse.Namespace) -> int:
     """Time both in turn; the last line holds the medians and the ratio."""
-    from unsep_lib.solver_times import compare_solvers
+    from unsep_lib.bench.solver_times import compare_solvers
     from unsep_lib.solvers import DEFAULT_SOLVER
 
     def show(name: str, seconds: float) -> None:
@@ -94,7 +94,7 @@ def run_solvers(arguments: argparse.Namespace) -> int:
 
 def run_hours(arguments: argparse.Namespace) -> int:
     """Count the FLOP of an evaluation and of the whole work; turn them into hours."""
-    from unsep_lib.flops import NetworkFlop, Workload
+    from unsep_lib.bench.flops import NetworkFlop, Workload
     from unsep_lib.networks.tf_config import TfConfig
 
     gpu = Gpu(arguments.peak, arguments.utilisation)
@@ -117,7 +117,8 @@ def asked_mixtures(arguments: argparse.Namespace) -> tuple[tuple[int, float], ..
     Raises:
         ValueError: no such folder, or not a mixture.
     """
-    from unsep_lib.mixtures import TASKS, read_mixtures
+    from unsep_lib.data.mixture_sets import TASKS
+    from unsep_lib.data.mixtures import read_mixtures
 
     if arguments.mixtures is not None:
         found = read_mixtures(arguments.mixtures)

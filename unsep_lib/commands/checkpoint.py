@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from unsep_lib.commands.options import Subparsers
 
 if TYPE_CHECKING:
-    from unsep_lib.checkpoints import Card
+    from unsep_lib.priors.checkpoints import Card
 
 RANDOM_WIDTH = 16  # channels: small enough for a CPU; the released network has 72
 
@@ -38,7 +38,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run_import(arguments: argparse.Namespace) -> int:
     """Import the file and say where the prior lies."""
-    from unsep_lib.released import import_released
+    from unsep_lib.priors.released import import_released
 
     target = prior_file(arguments.name)
     card = import_released(arguments.file, target, arguments.accept_new_hash)
@@ -48,10 +48,10 @@ def run_import(arguments: argparse.Namespace) -> int:
 
 def run_random(arguments: argparse.Namespace) -> int:
     """Write random weights and say what they are good for."""
-    from unsep_lib.checkpoints import available_priors, card_of
-    from unsep_lib.epsilon_prior import SOUND_ROWS, SPEECH_LABELS
     from unsep_lib.networks.tf_config import TfConfig
-    from unsep_lib.released import write_random
+    from unsep_lib.priors.checkpoints import available_priors, card_of
+    from unsep_lib.priors.epsilon import SOUND_ROWS, SPEECH_LABELS
+    from unsep_lib.priors.released import write_random
 
     target = prior_file(arguments.name)
     known = available_priors().get(arguments.name)
@@ -69,8 +69,8 @@ def prior_file(name: str) -> Path:
     Raises:
         ValueError: a name that `unsep separate --source` could not take.
     """
-    from unsep_lib.checkpoints import home
-    from unsep_lib.specification import SourceSpec, parse_spec
+    from unsep_lib.priors.checkpoints import home
+    from unsep_lib.source_spec import SourceSpec, parse_spec
 
     if parse_spec(name) != SourceSpec(name):
         raise ValueError(f"expected a name of letters, digits, '_', '.' and '-', got {name!r}")

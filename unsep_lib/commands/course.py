@@ -24,8 +24,8 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the files and print their names."""
-    from unsep_lib.course import update_links, update_pictures, write_student_edition
-    from unsep_lib.reproduce import notebooks_dir
+    from unsep_lib.reproduce.course import update_links, update_pictures, write_student_edition
+    from unsep_lib.reproduce.run import notebooks_dir
 
     if arguments.update_links:
         written = update_links(notebooks_dir())

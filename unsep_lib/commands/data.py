@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from unsep_lib.commands.options import Subparsers
 
 if TYPE_CHECKING:
-    from unsep_lib.clips import Clip
-    from unsep_lib.corpora import Prepared
+    from unsep_lib.data.clips import Clip
+    from unsep_lib.data.prepare import Prepared
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -83,8 +83,8 @@ def run_fetch(arguments: argparse.Namespace) -> int:
     """Fetch a corpus and say what its hashes were compared with."""
     from tqdm import tqdm
 
-    from unsep_lib.checkpoints import home
-    from unsep_lib.fetch import CORPORA, fetch
+    from unsep_lib.data.fetch import CORPORA, fetch
+    from unsep_lib.priors.checkpoints import home
 
     if arguments.corpus not in CORPORA:
         raise ValueError(f"unknown corpus {arguments.corpus!r}: known are {', '.join(CORPORA)}")
@@ -108,7 +108,7 @@ def run_fetch(arguments: argparse.Namespace) -> int:
 def run_prepare(arguments: argparse.Namespace) -> int:
     """Prepare a corpus, and say what it holds and what was skipped."""
     from unsep_lib.files import alone
-    from unsep_lib.specification import SPEC_PATTERN
+    from unsep_lib.source_spec import SPEC_PATTERN
 
     if arguments.label and not SPEC_PATTERN.fullmatch(f"prior:{arguments.label}"):
         raise ValueError(f"expected a label of letters, digits, '_', '.' and '-', got {arguments.label!r}")
@@ -119,7 +119,8 @@ def run_prepare(arguments: argparse.Namespace) -> int:
 
 def prepare_held(arguments: argparse.Namespace) -> None:
     """Prepare a corpus whose manifest no other run writes."""
-    from unsep_lib.corpora import departures, prepare, read_prepared, write_prepared
+    from unsep_lib.data.corpus_report import departures
+    from unsep_lib.data.prepare import prepare, read_prepared, write_prepared
     from unsep_lib.files import alone
 
     before = None if arguments.fresh else read_prepared(arguments.out)
@@ -142,15 +143,15 @@ def prepare_held(arguments: argparse.Namespace) -> None:
     changed = write_prepared(arguments.out, prepared)
     _say(arguments.out, prepared, changed)
     if arguments.page:
-        from unsep_lib.corpora.page import write_page
+        from unsep_lib.data.corpus_report import write_page
 
         with alone(arguments.page):
             print(write_page(arguments.page, prepared.clips[0].corpus, arguments.root, prepared))
 
 
 def _say(manifest: Path, prepared: Prepared, changed: bool) -> None:
-    from unsep_lib.clips import labels_of
-    from unsep_lib.corpora import summarise
+    from unsep_lib.data.clips import labels_of
+    from unsep_lib.data.corpus_report import summarise
 
     for part in summarise(prepared.clips):
         checked = "" if part.verified is None else f", {part.verified} labels checked by a person"
@@ -164,8 +165,8 @@ def _say(manifest: Path, prepared: Prepared, changed: bool) -> None:
 
 def run_mix(arguments: argparse.Namespace) -> int:
     """Write a set of mixtures and print its checksum."""
-    from unsep_lib.clips import read_manifest
-    from unsep_lib.mixtures import MixtureSet, write_set
+    from unsep_lib.data.clips import read_manifest
+    from unsep_lib.data.mixture_sets import MixtureSet, write_set
 
     def clips_of(manifests: list[Path]) -> list[Clip]:
         return [clip for path in manifests for clip in read_manifest(path) if clip.split == arguments.split]

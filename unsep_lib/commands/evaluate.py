@@ -14,9 +14,9 @@ from unsep_lib.commands.options import Subparsers, add_solver_options, check_dev
 if TYPE_CHECKING:
     import torch
 
-    from unsep_lib.evaluation import Evaluation, Row
-    from unsep_lib.intelligibility import Voice
-    from unsep_lib.mixtures import Mixture
+    from unsep_lib.data.mixtures import Mixture
+    from unsep_lib.evaluation.evaluate import Evaluation, Row
+    from unsep_lib.evaluation.metrics import Voice
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -77,8 +77,8 @@ def asked_mixtures(arguments: argparse.Namespace) -> list[Mixture]:
     Raises:
         ValueError: none are left, or one that is no mixture.
     """
-    from unsep_lib.mixtures import read_mixtures
-    from unsep_lib.specification import parse_spec
+    from unsep_lib.data.mixtures import read_mixtures
+    from unsep_lib.source_spec import parse_spec
 
     mixtures = read_mixtures(arguments.mixtures, [parse_spec(text) for text in arguments.source])
     mixtures = [mixture for mixture in mixtures if mixture.name.startswith(arguments.only)]
@@ -100,7 +100,7 @@ def evaluate_and_say(
 
     heard: a list that is filled with the voices' scores; None: they are not asked for.
     """
-    from unsep_lib.evaluation import evaluate, oracle
+    from unsep_lib.evaluation.evaluate import evaluate, oracle
     from unsep_lib.files import write_json
 
     evaluation = evaluate(mixtures, method if heard is None else hearing(method, heard), show_rows)
@@ -119,7 +119,7 @@ def evaluate_and_say(
 
 def hearing(method: Callable[[Mixture], torch.Tensor], heard: list[Voice]) -> Callable[[Mixture], torch.Tensor]:
     """The method, its voices scored for a listener into `heard`."""
-    from unsep_lib.intelligibility import voices
+    from unsep_lib.evaluation.metrics import voices
 
     def heard_method(mixture: Mixture) -> torch.Tensor:
         estimates = method(mixture)
@@ -131,7 +131,7 @@ def hearing(method: Callable[[Mixture], torch.Tensor], heard: list[Voice]) -> Ca
 
 def show_voices(heard: Sequence[Voice]) -> list[dict[str, object]]:
     """Print means with intervals over mixtures, of the estimates and of the mixture itself; the scores for JSON."""
-    from unsep_lib.metrics import statistic
+    from unsep_lib.evaluation.metrics import statistic
 
     for name in ("stoi", "stoi_of_mixture", "pesq", "pesq_of_mixture"):
         scored = [(getattr(voice, name), voice.mixture) for voice in heard if getattr(voice, name) is not None]
@@ -143,7 +143,7 @@ def show_voices(heard: Sequence[Voice]) -> list[dict[str, object]]:
 
 def apply_profile(arguments: argparse.Namespace) -> None:
     """Fill in what the options leave open from the profile, if one is asked for."""
-    from unsep_lib.profiles import load_profile
+    from unsep_lib.notebook.profiles import load_profile
     from unsep_lib.solvers import DEFAULT_SOLVER
 
     profile = load_profile(arguments.profile) if arguments.profile else None
@@ -160,7 +160,7 @@ def apply_profile(arguments: argparse.Namespace) -> None:
 
 def warn_of_untrained(names: Iterable[Path | str]) -> None:
     """Say on stderr which of the priors were never trained."""
-    from unsep_lib.checkpoints import card_of, find_prior
+    from unsep_lib.priors.checkpoints import card_of, find_prior
 
     for name in dict.fromkeys(names):
         if reason := card_of(find_prior(str(name))).get("untrained"):

@@ -17,7 +17,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print what there is."""
     import torch
 
-    from unsep_lib.checkpoints import available_priors, card_of
+    from unsep_lib.priors.checkpoints import available_priors, card_of
     from unsep_lib.versions import versions
 
     for name, number in versions().items():

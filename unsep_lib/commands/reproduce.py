@@ -30,9 +30,9 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run what is not up to date, write the report, say where it is and, with --check, which numbers moved."""
-    from unsep_lib.profiles import load_profile
-    from unsep_lib.reference import compare, reference_path
-    from unsep_lib.reproduce import notebooks_dir, open_report, reproduce
+    from unsep_lib.notebook.profiles import load_profile
+    from unsep_lib.reproduce.reference import compare, reference_path
+    from unsep_lib.reproduce.run import notebooks_dir, open_report, reproduce
 
     profile = load_profile(arguments.profile)
     notebooks, reference = notebooks_dir(), reference_path(profile.name)

@@ -38,12 +38,12 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(
             "expected a mixture and --out FOLDER, as in `unsep separate mix.wav --source speech --out out/`"
         )
-    from unsep_lib.checkpoints import find_prior
     from unsep_lib.files import sha256
+    from unsep_lib.priors.checkpoints import find_prior
     from unsep_lib.separate import load_priors
     from unsep_lib.separate_file import request
     from unsep_lib.solvers import DEFAULT_SOLVER
-    from unsep_lib.specification import parse_spec
+    from unsep_lib.source_spec import parse_spec
 
     check_device(arguments.device)
     specs = [parse_spec(text) for text in arguments.source]
@@ -126,7 +126,7 @@ def separate_shown(path: Path, folder: Path, wanted: Request) -> None:
 
 def show_known() -> int:
     """Print priors with their labels, and solvers."""
-    from unsep_lib.checkpoints import available_priors, card_of
+    from unsep_lib.priors.checkpoints import available_priors, card_of
     from unsep_lib.solvers import SOLVERS
 
     print("priors:")

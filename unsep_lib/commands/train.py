@@ -48,11 +48,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Train and say where the prior lies."""
     from tqdm import tqdm
 
-    from unsep_lib.checkpoints import home
-    from unsep_lib.clips import read_manifest
     from unsep_lib.commands.checkpoint import prior_file
+    from unsep_lib.data.clips import read_manifest
+    from unsep_lib.priors.checkpoints import home
     from unsep_lib.training import train
-    from unsep_lib.training.processes import launched, launched_in_bfloat16
+    from unsep_lib.training.distributed import launched, launched_in_bfloat16
 
     check_device(arguments.device)
     if arguments.warm_start and (arguments.widths or arguments.blocks):
@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _config(arguments: argparse.Namespace) -> TrainingConfig:
-    from unsep_lib.networks.compact import CompactConfig
+    from unsep_lib.networks.unet import CompactConfig
     from unsep_lib.training import TrainingConfig
 
     config = TrainingConfig(

@@ -1,11 +1,9 @@
 """Sweeps: mixtures × conditions × priors × solvers × steps × seeds, one file a row, one table."""
 
 from unsep_lib.experiments.config import Condition, Experiment, PriorSet, SolverChoice, load_experiment
-from unsep_lib.experiments.executors import dask_client, process_executor
 from unsep_lib.experiments.plan import plan
-from unsep_lib.experiments.statistics import Difference, Summary, paired_difference, summarise
-from unsep_lib.experiments.sweep import Progress, run_sweep
-from unsep_lib.experiments.table import Line, full_run, read_table
+from unsep_lib.experiments.results import Difference, Line, Summary, full_run, paired_difference, read_table, summarise
+from unsep_lib.experiments.sweep import Progress, dask_client, process_executor, run_sweep
 
 __all__ = [
     "Condition",

@@ -12,11 +12,11 @@ import fast_bss_eval
 import torch
 
 from unsep_lib.audio import SAMPLE_RATE, resample, rms_dbfs
+from unsep_lib.data.mixtures import Mixture, read_mixture
+from unsep_lib.evaluation.metrics import best_order, si_sdr
+from unsep_lib.experiments.conditions import at_levels, cropped, joined
 from unsep_lib.experiments.methods import BASELINES, Work, prepared
-from unsep_lib.experiments.remix import at_levels, cropped, joined
 from unsep_lib.experiments.rows import Record, Row, Score, Scored, Slot
-from unsep_lib.metrics import best_order, si_sdr
-from unsep_lib.mixtures import Mixture, read_mixture
 from unsep_lib.versions import versions
 
 SDR_CEILING = 100.0  # dB; an estimate that equals its reference has no finite SDR

@@ -11,16 +11,64 @@ from typing import Any, cast
 
 import torch
 
-from unsep_lib.audio import SAMPLE_RATE
-from unsep_lib.baselines import hpss, mixture_itself, nmf_sources, oracle_ratio_mask, oracle_wiener
-from unsep_lib.checkpoints import LoadedPrior, load_prior
-from unsep_lib.experiments.dictionaries import dictionary
+from unsep_lib.audio import SAMPLE_RATE, SILENCE_DBFS, read_mono, rms_dbfs, scale_to_dbfs
+from unsep_lib.data.clips import Clip, read_manifest
+from unsep_lib.evaluation.baselines import (
+    hpss,
+    mixture_itself,
+    nmf_dictionary,
+    nmf_sources,
+    oracle_ratio_mask,
+    oracle_wiener,
+)
+from unsep_lib.evaluation.conv_tasnet import SHIPPED, SLOTS, Control, load_control
 from unsep_lib.experiments.rows import PriorFile, Row, check_planned
-from unsep_lib.priors import Prior
+from unsep_lib.priors.base import Prior
+from unsep_lib.priors.checkpoints import LoadedPrior, load_prior
 from unsep_lib.separate import separate
 from unsep_lib.solvers import ABLATIONS, SOLVERS, Solver
-from unsep_lib.specification import SourceSpec
-from unsep_lib.supervised import SHIPPED, SLOTS, Control, load_control
+from unsep_lib.source_spec import SourceSpec
+
+UNLABELLED_PRIOR = "speech"  # its clips carry no label, those of every other prior do (as in draw_mixtures)
+TRAINING_SECONDS = 60.0  # of clips a dictionary, so that a large corpus costs no more than the embedded clips
+TRAINING_LEVEL = -20.0  # dBFS of each clip, so that loud ones count no more
+
+
+def clips_of(clips: Sequence[Clip], spec: SourceSpec) -> list[Clip]:
+    """Up to a minute of training clips that a specification describes, in an order that means nothing.
+
+    `speech` is the clips without a label, `PRIOR:LABEL` those of the label, another prior alone all labelled ones.
+
+    Raises:
+        ValueError: there are none.
+    """
+    chosen, seconds = [], 0.0
+    for clip in sorted(clips, key=lambda clip: clip.sha256):
+        if clip.split == "train" and _described(clip, spec) and seconds < TRAINING_SECONDS:
+            chosen.append(clip)
+            seconds += clip.seconds
+    if not chosen:
+        raise ValueError(f"expected training clips of {spec} for a baseline that learns, got none")
+    return chosen
+
+
+def _described(clip: Clip, spec: SourceSpec) -> bool:
+    if spec.label is not None:
+        return clip.label == spec.label
+    return bool(clip.label) != (spec.prior == UNLABELLED_PRIOR)
+
+
+@functools.cache
+def dictionary(manifest: str, digest: str, spec: SourceSpec) -> torch.Tensor:
+    """The dictionary [component, bin] of a specification, learned once a process from the manifest's clips.
+
+    Raises:
+        ValueError: the manifest is not the one with this SHA-256, or holds no such clips.
+    """
+    check_planned(manifest, digest, "manifest")
+    samples = (read_mono(clip.file) for clip in clips_of(read_manifest(manifest), spec))
+    return nmf_dictionary([scale_to_dbfs(x, TRAINING_LEVEL) for x in samples if rms_dbfs(x) > SILENCE_DBFS])
+
 
 HPSS_SOURCES = 2  # the harmonic and the percussive part
 Estimates = Callable[[torch.Tensor, torch.Tensor, Sequence[Any]], torch.Tensor]

@@ -7,17 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from unsep_lib.clips import Clip, read_manifest
-from unsep_lib.embedded import embedded_dir
+from unsep_lib.data.clips import Clip, read_manifest
+from unsep_lib.data.embedded import embedded_dir
+from unsep_lib.data.mixtures import Mixture, read_mixture, read_mixtures
 from unsep_lib.experiments.compute import mixture_digest
+from unsep_lib.experiments.conditions import Shelf, slots_of
 from unsep_lib.experiments.config import Condition, Experiment, SolverChoice
-from unsep_lib.experiments.dictionaries import clips_of
-from unsep_lib.experiments.methods import BASELINES, SAMPLERS
+from unsep_lib.experiments.methods import BASELINES, SAMPLERS, clips_of
 from unsep_lib.experiments.rows import Row, Slot
-from unsep_lib.experiments.slots import Shelf, slots_of
 from unsep_lib.files import sha256
-from unsep_lib.mixtures import Mixture, read_mixture, read_mixtures
-from unsep_lib.specification import SourceSpec
+from unsep_lib.source_spec import SourceSpec
 
 
 @dataclass(frozen=True)

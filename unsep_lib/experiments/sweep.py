@@ -3,20 +3,103 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from statistics import fmean
+from typing import TYPE_CHECKING, Protocol
+
+import torch
 
 from unsep_lib.experiments.compute import compute
 from unsep_lib.experiments.config import Experiment
-from unsep_lib.experiments.pace import Pace
 from unsep_lib.experiments.plan import plan
+from unsep_lib.experiments.results import Line, lines_of, write_table
 from unsep_lib.experiments.rows import Record, Row
-from unsep_lib.experiments.table import Line, lines_of, write_table
 from unsep_lib.files import alone, clear_partials, write_json
+from unsep_lib.parallel import end_with_parent
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+CONNECT_SECONDS = 10.0  # to wait for a scheduler's answer
+
+
+def process_executor(workers: int, threads: int = 0) -> ProcessPoolExecutor:
+    """An executor of `workers` processes with `threads` torch threads each; 0: this process's threads divided.
+
+    The processes end when this one does, however it ends.
+
+    Raises:
+        ValueError: fewer than one worker.
+    """
+    if workers < 1:
+        raise ValueError(f"expected at least 1 worker, got {workers}")
+    share = threads or max(1, torch.get_num_threads() // workers)
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(share,))
+
+
+def _start_worker(threads: int) -> None:
+    end_with_parent()
+    torch.set_num_threads(threads)
+
+
+@contextmanager
+def dask_client(address: str) -> Iterator[Client]:
+    """A client of the dask scheduler at `address`, such as tcp://127.0.0.1:8786; its workers need this package.
+
+    Raises:
+        ValueError: no scheduler answers there.
+    """
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"no dask scheduler answers at {address!r} ({error})") from error
+    with client:
+        yield client
+
+
+Cost = tuple[str, int, int]
+
+
+class Pace:
+    """Seconds to the end, from what rows of the same solver, steps and number of sources cost so far.
+
+    A row without a like one is taken to cost the mean of all. Work done at once counts as at once: what remains is
+    divided by the seconds of work done a second of this run.
+    """
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._costs: dict[Cost, list[float]] = defaultdict(list)
+        self._done = 0.0
+
+    def note(self, row: Row, seconds: float, before: bool = False) -> None:
+        """A finished row's cost; before: it was finished by an earlier run."""
+        self._costs[_cost(row)].append(seconds)
+        self._done += 0.0 if before else seconds
+
+    def remaining(self, rows: Iterable[Row]) -> float | None:
+        """Estimated seconds until `rows` are done; None before the first row of this run."""
+        if not self._done:
+            return None
+        means = {cost: fmean(seconds) for cost, seconds in self._costs.items()}
+        overall = fmean(means.values())
+        work = sum(means.get(_cost(row), overall) for row in rows)
+        return work * (time.monotonic() - self._began) / self._done
+
+
+def _cost(row: Row) -> Cost:
+    return row.solver, row.steps, len(row.slots)
+
 
 ROWS, TABLE = "rows", "table.csv"
 POLL_SECONDS = 0.1  # between looks at futures: far below what a row takes

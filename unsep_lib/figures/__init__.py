@@ -4,17 +4,17 @@ from unsep_lib.figures.charts import (
     band_losses,
     cost,
     deviations_figure,
+    differences,
     lines,
     matrix,
+    pareto,
     posterior_figure,
     scores,
     training_curve,
 )
-from unsep_lib.figures.compared import differences, pareto
-from unsep_lib.figures.shown import described
+from unsep_lib.figures.glossary import distortion, landscape, towards_the_sum
 from unsep_lib.figures.solving import compared_runs, emerging, moment, step_lengths, trajectory
-from unsep_lib.figures.sound import spans_figure, spectrograms
-from unsep_lib.figures.words import distortion, landscape, towards_the_sum
+from unsep_lib.figures.spectrograms import described, spans_figure, spectrograms
 
 __all__ = [
     "band_losses",

@@ -9,8 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from unsep_lib.audio import SAMPLE_RATE
-from unsep_lib.figures.seen import Seen
-from unsep_lib.figures.sound import decibels, draw_spectrogram
+from unsep_lib.figures.spectrograms import Seen, decibels, draw_spectrogram
 
 
 def emerging(snapshots: Sequence[Seen], names: Sequence[str], columns: int = 5) -> Figure:

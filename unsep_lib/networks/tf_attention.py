@@ -13,8 +13,17 @@ from torch import nn
 
 from unsep_lib.networks import tf_config
 from unsep_lib.networks.tf_config import TfConfig
-from unsep_lib.networks.tf_embedding import LabelEmbedding, TimeEmbedding
-from unsep_lib.networks.tf_layers import Attention, Block, FinalLayer, GatedMlp, Resampling, convolve, reduce
+from unsep_lib.networks.tf_layers import (
+    Attention,
+    Block,
+    FinalLayer,
+    GatedMlp,
+    LabelEmbedding,
+    Resampling,
+    TimeEmbedding,
+    convolve,
+    reduce,
+)
 
 
 class TfAttentionNetwork(nn.Module):

@@ -1,11 +1,14 @@
-"""Shape, transform and checkpoint layout that both forms of the TF attention U-Net share (arXiv 2512.07226)."""
+"""Shape, transform, checkpoint layout and formula weights of both TF attention U-Nets (arXiv 2512.07226)."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional
 
 N_FFT, HOP = 510, 255  # samples; 256 bins, √Hann window (arXiv 2512.07226, released configuration)
@@ -95,3 +98,16 @@ def check_input(samples: torch.Tensor, time: torch.Tensor, label: torch.Tensor, 
             raise ValueError(f"expected {name} [{len(samples)}], got shape {tuple(value.shape)}")
     if len(label) and not 0 <= int(label.min()) <= int(label.max()) <= config.labels:
         raise ValueError(f"expected labels from 0 to {config.labels}, got {label.tolist()}")
+
+
+BIAS_SCALE = 0.1  # of the formula's one-dimensional weights
+
+
+def formula_state(network: nn.Module) -> dict[str, torch.Tensor]:
+    """Float64 weights from a formula: N(0, 1) seeded by crc32 of the name, ·0.1 if 1-D, else /√(fan-in)."""
+
+    def weight(name: str, shape: tuple[int, ...]) -> torch.Tensor:
+        values = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)
+        return torch.from_numpy(values * BIAS_SCALE if len(shape) == 1 else values / np.sqrt(np.prod(shape[1:])))
+
+    return {name: weight(name, tuple(tensor.shape)) for name, tensor in network.state_dict().items()}

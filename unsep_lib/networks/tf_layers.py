@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 import torch
 from torch import nn
@@ -12,8 +15,146 @@ from torch.utils.checkpoint import checkpoint
 
 from unsep_lib.networks import tf_config
 from unsep_lib.networks.tf_config import FOLD, FULL_BAND_CHANNELS, FULL_BAND_WIDTH, NORM_EPS, TfConfig
-from unsep_lib.networks.tf_embedding import Modulation
-from unsep_lib.networks.tf_slabs import FREQUENCY, TIME, Context, Slabs
+
+FREQUENCY, TIME = 1, 2  # axes of a map [batch, frequency, time, channel]
+CPU_VALUES = 1 << 19  # values of a slab, 2 MB in float32: the fastest power of two measured, it stays in the cache
+ACCELERATOR_VALUES = 1 << 24  # there, few launches matter more
+
+LineFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+class Context(Protocol):
+    """What an autograd function keeps between its passes."""
+
+    saved_tensors: tuple[torch.Tensor, ...]
+
+    def save_for_backward(self, *tensors: torch.Tensor) -> None:
+        """Keep tensors for the backward pass."""
+
+
+@dataclass(frozen=True)
+class Slabs:
+    """A function of independent lines, and the axis of the map along which a line runs.
+
+    function(lines [line, position, channel], vectors [part, channel]) → the same shape as `lines`.
+    """
+
+    function: LineFunction
+    axis: int
+
+    def __call__(self, maps: torch.Tensor, vectors: torch.Tensor, recompute: bool) -> torch.Tensor:
+        """Map every line of `maps` [batch, frequency, time, channel], with its clip's `vectors` [batch, part, channel].
+
+        With `recompute` only `maps` is kept for the gradient, which reaches `maps` alone; where `vectors` need a
+        gradient, so do weights, and everything is kept.
+        """
+        frozen = not vectors.requires_grad
+        if not (recompute and frozen):
+            return self._plain(maps, vectors)
+        mapped: torch.Tensor = _Recomputed.apply(maps, vectors, self)
+        return mapped
+
+    def views(self, maps: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
+        """Each slab of a map as (index in the batch, view [line, position, channel])."""
+        values = CPU_VALUES if maps.device.type == "cpu" else ACCELERATOR_VALUES
+        for index, clip in enumerate(maps):
+            lines = clip if self.axis == TIME else clip.transpose(0, 1)
+            for slab in lines.split(max(1, values // lines[0].numel())):
+                yield index, slab
+
+    def _plain(self, maps: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+        clips: list[list[torch.Tensor]] = [[] for _ in maps]
+        for index, slab in self.views(maps):
+            clips[index].append(self.function(slab.contiguous(), vectors[index]))
+        lines = torch.stack([torch.cat(slabs) for slabs in clips])
+        return lines if self.axis == TIME else lines.transpose(1, 2).contiguous()
+
+
+class _SlabsContext(Context, Protocol):
+    slabs: Slabs
+
+
+class _Recomputed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: _SlabsContext, maps: torch.Tensor, vectors: torch.Tensor, slabs: Slabs) -> torch.Tensor:
+        ctx.save_for_backward(maps, vectors)
+        ctx.slabs = slabs
+        result = torch.empty_like(maps)
+        for (index, source), (_, target) in zip(slabs.views(maps), slabs.views(result), strict=True):
+            target.copy_(slabs.function(source.contiguous(), vectors[index]))
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: _SlabsContext, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        maps, vectors = ctx.saved_tensors
+        slabs = ctx.slabs
+        result = torch.empty_like(maps)
+        views = zip(slabs.views(maps), slabs.views(gradient), slabs.views(result), strict=True)
+        for (index, source), (_, above), (_, target) in views:
+            lines = source.contiguous().detach().requires_grad_()
+            with torch.enable_grad():
+                output = slabs.function(lines, vectors[index])
+            target.copy_(torch.autograd.grad(output, lines, above)[0])
+        return result, None, None
+
+
+TIME_FEATURES = 256  # sinusoids of the time embedding, half of them cosines
+TIME_PERIOD = 10_000.0  # ratio of the fastest to the slowest sinusoid (arXiv 1706.03762)
+
+
+def time_features(time: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """128 cosines, then 128 sines of `time · 10000^(−i/128)`; time [batch] (0 … 999) → [batch, 256].
+
+    Computed in float64: float32 angles of a thousand radians are off by 6e-5.
+    """
+    half = TIME_FEATURES // 2
+    exponent = torch.arange(half, dtype=torch.float64) / half
+    angles = time.cpu().double()[:, None] * TIME_PERIOD**-exponent
+    return torch.cat([angles.cos(), angles.sin()], dim=1).to(time.device, dtype)
+
+
+class TimeEmbedding(nn.Module):
+    """256 sinusoids → Linear → SiLU → Linear: time [batch] → [batch, embedding]."""
+
+    def __init__(self, embedding: int):
+        super().__init__()
+        layers = nn.Linear(TIME_FEATURES, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
+        self.mlp = nn.Sequential(*layers)
+
+    def forward(self, time: torch.Tensor) -> torch.Tensor:
+        embedded: torch.Tensor = self.mlp(time_features(time, next(self.mlp.parameters()).dtype))
+        return embedded
+
+
+class LabelEmbedding(nn.Module):
+    """One row a label, and a last one for "no class": label [batch] → [batch, embedding]."""
+
+    def __init__(self, labels: int, embedding: int):
+        super().__init__()
+        self.embedding_table = nn.Embedding(labels + 1, embedding)
+
+    def forward(self, label: torch.Tensor) -> torch.Tensor:
+        row: torch.Tensor = self.embedding_table(label)
+        return row
+
+
+class Modulation(nn.Sequential):
+    """Vectors [batch, part, channel] from the conditioning [batch, embedding]: Linear(SiLU(c)); zero at first."""
+
+    def __init__(self, embedding: int, width: int, parts: int):
+        linear = nn.Linear(embedding, parts * width)
+        super().__init__(nn.SiLU(), linear)
+        nn.init.zeros_(linear.weight)
+        nn.init.zeros_(linear.bias)
+        self.parts = parts
+
+    def forward(self, conditioning: torch.Tensor) -> torch.Tensor:
+        for layer in self:
+            conditioning = layer(conditioning)
+        vectors: torch.Tensor = conditioning.unflatten(1, (self.parts, -1))
+        return vectors
+
 
 CACHED_TABLES = 32  # rotary tables kept: six a length of audio
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from unsep_lib.networks import tf_config
 from unsep_lib.networks.tf_config import FOLD, FULL_BAND_CHANNELS, FULL_BAND_WIDTH, TfConfig
-from unsep_lib.networks.tf_embedding import LabelEmbedding, Modulation, TimeEmbedding
+from unsep_lib.networks.tf_layers import LabelEmbedding, Modulation, TimeEmbedding
 
 FREQUENCY, TIME = 2, 3  # axes of a map
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from unsep_lib.consistency import filter_by_power
-from unsep_lib.initialise import gaussian_noise, plain_mixture
-from unsep_lib.likelihood import ReconstructionLoss
-from unsep_lib.priors import Prior
-from unsep_lib.schedule import PAPER_STEPS, paper_sigma
-from unsep_lib.solvers.grids import grid_for
+from unsep_lib.priors.base import Prior
+from unsep_lib.priors.paper_schedule import PAPER_STEPS, paper_sigma
 from unsep_lib.solvers.guided import hybrid, on_paper_grid
+from unsep_lib.solvers.initialization import gaussian_noise, plain_mixture
+from unsep_lib.solvers.likelihood import ReconstructionLoss
+from unsep_lib.solvers.mixture_consistency import filter_by_power
 from unsep_lib.solvers.registry import Solver
 from unsep_lib.solvers.restarts import dirac_contrast
+from unsep_lib.solvers.schedules import grid_for
 from unsep_lib.solvers.several import Run, settled
-from unsep_lib.step_rules import HYBRID_FLOOR, SPHERE_SCALE, Hybrid, hybrid_guidance
+from unsep_lib.solvers.step_rules import HYBRID_FLOOR, SPHERE_SCALE, Hybrid, hybrid_guidance
 
 WAVEFORM = ReconstructionLoss(chunks=0.0, spectral=0.0)
 NO_SPECTRUM = ReconstructionLoss(spectral=0.0)

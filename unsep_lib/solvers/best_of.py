@@ -7,13 +7,13 @@ from functools import partial
 
 import torch
 
-from unsep_lib.initialise import Noise
-from unsep_lib.priors import Prior
-from unsep_lib.solvers.grids import grid_for
+from unsep_lib.priors.base import Prior
+from unsep_lib.solvers.initialization import Noise
 from unsep_lib.solvers.loop import OnStep, Seeds, seeded_noise
-from unsep_lib.solvers.projections import projection
+from unsep_lib.solvers.projection import projection
+from unsep_lib.solvers.schedules import grid_for
 from unsep_lib.solvers.several import Run, several
-from unsep_lib.step_rules import denoise_all
+from unsep_lib.solvers.step_rules import denoise_all
 
 JUDGE_HIGH, JUDGE_LOW, JUDGE_LEVELS = 0.6, 0.01, 4  # σ: below is the recordings' own noise, above nothing is known
 

@@ -8,12 +8,12 @@ from itertools import pairwise
 
 import torch
 
-from unsep_lib.initialise import from_noisy_mixture
-from unsep_lib.priors import Prior
-from unsep_lib.solvers.grids import grid_for
+from unsep_lib.priors.base import Prior
+from unsep_lib.solvers.initialization import from_noisy_mixture
 from unsep_lib.solvers.loop import OnStep, Seeds, report, seeded_noise
-from unsep_lib.solvers.projections import END_SIGMA, START_SIGMA
-from unsep_lib.step_rules import Estimate, denoise_all
+from unsep_lib.solvers.projection import END_SIGMA, START_SIGMA
+from unsep_lib.solvers.schedules import grid_for
+from unsep_lib.solvers.step_rules import Estimate, denoise_all
 
 FLOW_STEPS = 5  # evaluations a level at most; our choice
 SOURCE_RMS = 0.08  # −22 dBFS: the middle of the sources' levels (arXiv 2512.07226)

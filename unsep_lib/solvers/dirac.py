@@ -9,14 +9,14 @@ from itertools import pairwise
 
 import torch
 
-from unsep_lib.consistency import Consistency, keep
-from unsep_lib.initialise import from_noisy_mixture
-from unsep_lib.priors import Prior
-from unsep_lib.solvers.grids import grid_for
+from unsep_lib.priors.base import Prior
+from unsep_lib.solvers.initialization import from_noisy_mixture
 from unsep_lib.solvers.loop import OnStep, Seeds, Start, report, seeded_noise
-from unsep_lib.solvers.projections import END_SIGMA, START_SIGMA
+from unsep_lib.solvers.mixture_consistency import Consistency, keep
+from unsep_lib.solvers.projection import END_SIGMA, START_SIGMA
+from unsep_lib.solvers.schedules import grid_for
 from unsep_lib.solvers.several import mean_of
-from unsep_lib.step_rules import Estimate, denoise_all
+from unsep_lib.solvers.step_rules import Estimate, denoise_all
 
 CHURN = 20.0  # S_churn; without it the samples hardly spread (Gaussian sources)
 FEWEST_EXACT = 3  # two sources lose 3 dB by exact steps (17 in-domain mixtures), three gain 0.5 and 1.4 (4 each)

@@ -9,13 +9,13 @@ from functools import partial
 
 import torch
 
-from unsep_lib.initialise import Noise, from_noisy_mixture, gaussian_noise, noise_augmented_mixture
-from unsep_lib.priors import Prior
-from unsep_lib.schedule import paper_grid, paper_sigma, signal_power
-from unsep_lib.solvers.grids import check_levels, grid_for, paper_levels
+from unsep_lib.priors.base import Prior
+from unsep_lib.priors.paper_schedule import paper_grid, paper_sigma, signal_power
+from unsep_lib.solvers.initialization import Noise, from_noisy_mixture, gaussian_noise, noise_augmented_mixture
 from unsep_lib.solvers.loop import OnStep, Seeds, Start, reverse, seeded_noise
-from unsep_lib.solvers.projections import START_SIGMA
-from unsep_lib.step_rules import (
+from unsep_lib.solvers.projection import START_SIGMA
+from unsep_lib.solvers.schedules import check_levels, grid_for, paper_levels
+from unsep_lib.solvers.step_rules import (
     Estimate,
     Guided,
     GuidedEstimate,
@@ -28,7 +28,7 @@ from unsep_lib.step_rules import (
     dsg_guidance,
     hybrid_guidance,
 )
-from unsep_lib.undiff import Undiff
+from unsep_lib.solvers.undiff import Undiff
 
 Levels = Callable[[Sequence[Prior], int], list[float]]
 TUNED_SPHERE, TUNED_FLOOR = 0.045, 0.002  # best of five pairs, shipped priors, four mixtures of the selection set

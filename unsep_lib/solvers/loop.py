@@ -8,9 +8,9 @@ from itertools import pairwise
 
 import torch
 
-from unsep_lib.initialise import Noise, SeededNoise
-from unsep_lib.priors import Prior
-from unsep_lib.step_rules import Estimate, Made, StepRule
+from unsep_lib.priors.base import Prior
+from unsep_lib.solvers.initialization import Noise, SeededNoise
+from unsep_lib.solvers.step_rules import Estimate, Made, StepRule
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import torch
 
-from unsep_lib.priors import Prior
-from unsep_lib.schedule import PAPER_STEPS
+from unsep_lib.priors.base import Prior
+from unsep_lib.priors.paper_schedule import PAPER_STEPS
 from unsep_lib.solvers.best_of import best_half_mean, best_of
 from unsep_lib.solvers.daps import daps
 from unsep_lib.solvers.dirac import dirac, dirac_mean
 from unsep_lib.solvers.guided import cqt_diff, dps, dsg, guided_tail, hybrid, hybrid_tuned, undiff
 from unsep_lib.solvers.loop import OnStep
-from unsep_lib.solvers.projections import diffpir, projection, projection_equal, projection_mean, projection_sigma
-from unsep_lib.solvers.pseudoinverse import pigdm
+from unsep_lib.solvers.pigdm import pigdm
+from unsep_lib.solvers.projection import diffpir, projection, projection_equal, projection_mean, projection_sigma
 from unsep_lib.solvers.restarts import dirac_contrast, dirac_restart, dirac_wiener, projection_restart
 from unsep_lib.solvers.several import Run
 

@@ -8,13 +8,13 @@ from functools import partial
 
 import torch
 
-from unsep_lib.consistency import Consistency, filter_by_power, keep
-from unsep_lib.contrast import contrasted
-from unsep_lib.initialise import around, from_noisy_mixture
-from unsep_lib.priors import Prior
+from unsep_lib.priors.base import Prior
+from unsep_lib.priors.label_contrast import contrasted
 from unsep_lib.solvers.dirac import dirac
+from unsep_lib.solvers.initialization import around, from_noisy_mixture
 from unsep_lib.solvers.loop import OnStep, Seeds, Start
-from unsep_lib.solvers.projections import END_SIGMA, START_SIGMA, projection
+from unsep_lib.solvers.mixture_consistency import Consistency, filter_by_power, keep
+from unsep_lib.solvers.projection import END_SIGMA, START_SIGMA, projection
 from unsep_lib.solvers.several import MEAN_SAMPLES, mean_of, settled
 
 ROUNDS = 4  # in domain, projection at ten levels each: two score 5.3 dB, four 6.3; one of twenty levels 3.7

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from unsep_lib.consistency import Consistency
-from unsep_lib.priors import Prior
+from unsep_lib.priors.base import Prior
 from unsep_lib.solvers.loop import OnStep, Seeds
+from unsep_lib.solvers.mixture_consistency import Consistency
 
 MEAN_SAMPLES = 4  # short runs whose mean estimates the posterior mean, which SI-SDR rewards
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from unsep_lib.networks.compact import CompactConfig
+from unsep_lib.networks.unet import CompactConfig
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ from typing import NotRequired, TypedDict
 import numpy
 import torch
 
-from unsep_lib.checkpoints import save_state
-from unsep_lib.networks.compact import CompactConfig, CompactNetwork
-from unsep_lib.priors import EdmPrior, stft
+from unsep_lib.networks.unet import CompactConfig, CompactNetwork
+from unsep_lib.priors.checkpoints import save_state
+from unsep_lib.priors.edm import EdmPrior
+from unsep_lib.stft import stft
 from unsep_lib.training.config import TrainingConfig
-from unsep_lib.training.crops import CropStream
+from unsep_lib.training.data import CropStream
 
 SPECTRUM_CROPS = 256  # crops over which the average spectrum is measured
 MUON_MOMENTUM = 0.95

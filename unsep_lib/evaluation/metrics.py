@@ -1,0 +1,159 @@
+"""How close estimated sources are to their references, and how a separated voice fares with a listener."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy
+import torch
+from pystoi import stoi as pystoi_stoi
+from scipy.optimize import linear_sum_assignment
+from scipy.stats import bootstrap
+from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
+
+from unsep_lib.audio import SAMPLE_RATE, resample
+from unsep_lib.data.mixtures import Mixture
+from unsep_lib.source_spec import SourceSpec
+
+CONFIDENCE = 0.95
+RESAMPLES = 2000
+
+
+def si_sdr(estimate: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+    """Scale-invariant signal-to-distortion ratio in dB over the last axis (arXiv 1811.02508).
+
+    `10 log₁₀(‖αs‖²/‖αs − ŝ‖²)` with `α = ⟨ŝ, s⟩/‖s‖²`, means removed; NaN where the reference is silent.
+
+    Raises:
+        ValueError: shapes differ.
+    """
+    if estimate.shape != reference.shape:
+        raise ValueError(f"expected an estimate of shape {tuple(reference.shape)}, got {tuple(estimate.shape)}")
+    score = scale_invariant_signal_distortion_ratio(estimate.double(), reference.double(), zero_mean=True)
+    return score.masked_fill(reference.abs().amax(dim=-1) == 0, float("nan"))
+
+
+def best_order(estimates: torch.Tensor, references: torch.Tensor, specs: Sequence[SourceSpec]) -> list[int]:
+    """For each reference the index of its estimate, both [source, time].
+
+    Sources of one specification cannot be told apart, so they take the permutation of the highest mean SI-SDR;
+    all others stay in their order.
+    """
+    order = list(range(len(specs)))
+    for spec in set(specs):
+        group = [index for index, other in enumerate(specs) if other == spec]
+        scores = torch.stack([si_sdr(estimates[group], references[index].expand(len(group), -1)) for index in group])
+        rows, columns = linear_sum_assignment(-scores.nan_to_num(0.0).numpy())
+        for row, column in zip(rows, columns, strict=True):
+            order[group[row]] = group[column]
+    return order
+
+
+def slot_switches(estimates: torch.Tensor, references: torch.Tensor, piece: int) -> tuple[int, int]:
+    """How often sources change places over time: (switches, passages from one piece to the next).
+
+    estimates, references [source, time] are cut into pieces of `piece` samples. A switch is a piece in which another
+    order of the estimates than in the piece before has the highest mean SI-SDR, whatever the sources are; pieces in
+    which a reference is silent are passed over.
+    """
+    starts = range(0, references.shape[-1] - piece + 1, piece)
+    heard = [slice(start, start + piece) for start in starts if references[:, start : start + piece].any(dim=-1).all()]
+    alike = [SourceSpec("any")] * len(references)
+    orders = [best_order(estimates[:, one], references[:, one], alike) for one in heard]
+    return sum(before != after for before, after in pairwise(orders)), max(len(orders) - 1, 0)
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """Mean and median with a 95 % bootstrap interval of the mean."""
+
+    mean: float
+    median: float
+    low: float
+    high: float
+
+
+def statistic(values: Sequence[float], groups: Sequence[str]) -> Statistic:
+    """Mean, median and the mean's 95 % interval, resampling groups (mixtures), not single sources.
+
+    Raises:
+        ValueError: no values, or not one group each.
+    """
+    if not len(values) or len(values) != len(groups):
+        raise ValueError(f"expected a group for each of at least one value, got {len(values)} and {len(groups)}")
+    numbers = numpy.asarray(values, dtype=float)
+    names, index = numpy.unique(numpy.asarray(groups), return_inverse=True)
+    sums, counts = numpy.bincount(index, numbers), numpy.bincount(index)
+    mean = float(numbers.mean())
+    if len(names) == 1:
+        return Statistic(mean, float(numpy.median(numbers)), mean, mean)
+    result = bootstrap(
+        (sums, counts), lambda s, n, axis: s.sum(axis) / n.sum(axis), paired=True, vectorized=True,
+        n_resamples=RESAMPLES, confidence_level=CONFIDENCE, method="percentile", rng=numpy.random.default_rng(0),
+    )  # fmt: skip
+    interval = result.confidence_interval
+    return Statistic(mean, float(numpy.median(numbers)), float(interval.low), float(interval.high))
+
+
+VOICE = "speech"  # the prior whose sources are voices
+
+
+@dataclass(frozen=True)
+class Voice:
+    """One voice of one mixture: its estimate's and the mixture's own STOI (0 … 1) and PESQ (1 … 4.6; None: no package).
+
+    source: its number in the mixture, from 1.
+    """
+
+    mixture: str
+    source: int
+    stoi: float
+    stoi_of_mixture: float
+    pesq: float | None
+    pesq_of_mixture: float | None
+
+
+def stoi(estimate: torch.Tensor, reference: torch.Tensor) -> float:
+    """Short-time objective intelligibility of [time] at 16 kHz, 0 … 1 (Taal et al. 2011), by pystoi."""
+    return float(pystoi_stoi(reference.double().numpy(), estimate.double().numpy(), SAMPLE_RATE))
+
+
+def pesq(estimate: torch.Tensor, reference: torch.Tensor) -> float | None:
+    """Wideband PESQ of [time] at 16 kHz, 1 … 4.6 (ITU-T P.862.2), by the package pesq.
+
+    None where that is not installed, or finds no utterance, as in silence.
+    """
+    if importlib.util.find_spec("pesq") is None or not (reference.any() and estimate.any()):
+        return None
+    from pesq import PesqError
+    from pesq import pesq as by_package
+
+    try:
+        return float(by_package(SAMPLE_RATE, reference.numpy(), estimate.numpy(), "wb"))
+    except PesqError:
+        return None
+
+
+def voices(mixture: Mixture, estimates: torch.Tensor) -> list[Voice]:
+    """The scores of a mixture's audible voices from its estimates [source, time]."""
+    order = best_order(estimates, mixture.sources, mixture.specs)
+    whole, references, found = (
+        resample(samples.float().cpu(), mixture.sample_rate, SAMPLE_RATE)
+        for samples in (mixture.mixture, mixture.sources, estimates[order])
+    )
+    numbered = enumerate(zip(mixture.specs, references, found, strict=True), start=1)
+    return [
+        Voice(
+            mixture=mixture.name,
+            source=number,
+            stoi=stoi(estimate, reference),
+            stoi_of_mixture=stoi(whole, reference),
+            pesq=pesq(estimate, reference),
+            pesq_of_mixture=pesq(whole, reference),
+        )
+        for number, (spec, reference, estimate) in numbered
+        if spec.prior == VOICE and reference.any()
+    ]

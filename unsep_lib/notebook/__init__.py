@@ -1,0 +1,1 @@
+"""What the notebooks begin with, and what moves in them."""

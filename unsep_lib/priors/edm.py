@@ -1,0 +1,77 @@
+"""A trained network as a denoiser at any noise level of its range (EDM, arXiv 2206.00364)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from unsep_lib.networks.unet import CompactNetwork
+from unsep_lib.priors.base import check_sigma
+from unsep_lib.stft import inverse_stft, stft
+
+BFLOAT16_CAPABILITIES = ("amx_bf16", "avx512_bf16")  # Intel since Sapphire Rapids, AMD since Zen 4
+SPECTRUM_FLOOR = 1e-3  # least average magnitude of a bin, so that none is divided by zero
+SIGMA_MIN, SIGMA_MAX = 0.005, 3.0  # noise levels the compact priors are trained on (full scale = 1)
+
+
+def fastest_precision(device: str | torch.device) -> torch.dtype:
+    """bfloat16 where the processor multiplies in it (half the time by AMX, two thirds by AVX-512), else float32."""
+    capable = torch.cpu.get_capabilities() if torch.device(device).type == "cpu" else {}
+    return torch.bfloat16 if any(capable.get(name) for name in BFLOAT16_CAPABILITIES) else torch.float32
+
+
+class EdmPrior(nn.Module):
+    """A trained network as a denoiser at any σ of its range, preconditioned per frequency.
+
+    On the STFT X of the noisy clip, with s_f the training data's RMS in bin f,
+    `D = s_f²/(s_f²+σ²)·X + σ s_f/√(s_f²+σ²)·F(X/√(s_f²+σ²), σ, label)`:
+    EDM's preconditioning (arXiv 2206.00364) with one data scale a bin. With F = 0 it is the Wiener
+    denoiser of the average spectrum. precision: what `denoise` multiplies matrices in; all else is float32.
+    """
+
+    spectrum: torch.Tensor
+    precision: torch.dtype = torch.float32
+    grid: torch.Tensor | None = None
+    sigma_min, sigma_max = SIGMA_MIN, SIGMA_MAX
+
+    def __init__(self, network: CompactNetwork, spectrum: torch.Tensor, labels: Sequence[str] = ()):
+        super().__init__()
+        self.network = network
+        self.register_buffer("spectrum", spectrum.clamp_min(SPECTRUM_FLOOR))
+        self.labels = tuple(labels)
+        self.label_index = len(self.labels)
+
+    def labelled(self, label: str | None) -> EdmPrior:
+        """The same prior (weights shared) for one class; None is "any class".
+
+        Raises:
+            ValueError: the prior has no such label.
+        """
+        if label is not None and label not in self.labels:
+            known = ", ".join(self.labels) or "none"
+            raise ValueError(f"unknown label {label!r}: this prior's labels are {known}")
+        prior = copy.copy(self)
+        prior.label_index = len(self.labels) if label is None else self.labels.index(label)
+        return prior
+
+    def denoise(self, noisy: torch.Tensor, sigma: float) -> torch.Tensor:
+        """E[x_0 | noisy] for `noisy` [batch, time] at one noise level and this prior's label."""
+        check_sigma(self, sigma)
+        sigmas = torch.full((len(noisy),), float(sigma), device=noisy.device)
+        labels = torch.full((len(noisy),), self.label_index, device=noisy.device)
+        with torch.autocast(noisy.device.type, self.precision, enabled=self.precision != torch.float32):
+            clean: torch.Tensor = self(noisy, sigmas, labels)
+        return clean
+
+    def forward(self, noisy: torch.Tensor, sigma: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        """Denoise `noisy` [batch, time], each row at its own `sigma` [batch] and `label` index [batch]."""
+        spectrum = stft(noisy)
+        variance = self.spectrum[:, None] ** 2
+        noise = sigma[:, None, None] ** 2
+        scale = (variance + noise).sqrt()
+        residual = self.network(spectrum / scale, sigma, label)
+        clean = variance / scale**2 * spectrum + noise.sqrt() * variance.sqrt() / scale * residual
+        return inverse_stft(clean, noisy.shape[-1])

@@ -1,0 +1,164 @@
+"""Run the notebooks in order, skip what is up to date, and write the report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import threading
+import time
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import papermill
+import psutil
+
+from unsep_lib.data.embedded import REPOSITORY, embedded_dir
+from unsep_lib.files import alone, clear_partials, write_json
+from unsep_lib.notebook.profiles import PROFILE_VARIABLE, load_profile
+from unsep_lib.notebook.start import OUT_VARIABLE
+from unsep_lib.priors.checkpoints import PRETRAINED
+from unsep_lib.reproduce.reference import reference_path, write_reference
+from unsep_lib.reproduce.report import write_report
+
+MEMORY_INTERVAL = 0.2  # seconds between readings of a notebook's memory
+CELL_SECONDS = 3600  # a cell may take, beside the training that the profile asks for
+
+
+def notebooks_dir() -> Path:
+    """The notebooks of the clone that the package is run from.
+
+    Raises:
+        ValueError: there are none beside the package.
+    """
+    folder = REPOSITORY / "notebooks"
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no notebooks; run from a clone of the repository")
+    return folder
+
+
+def reproduce(notebooks: Path, profile: str, out: Path, *, force: bool = False, update_reference: bool = False) -> Path:
+    """Execute `notebooks`/*.ipynb by papermill into `out` and write `out/index.html`; returns its path.
+
+    A notebook is skipped when it, the library, the priors and the profile are as at its last good run. The
+    notebook that fails is kept as executed so far, beside a sentence on its cell. `update_reference` makes this run the
+    one that later runs of the profile are compared with.
+
+    Raises:
+        ValueError: no notebooks, one that fails, or another run in `out`.
+    """
+    out = out.resolve()
+    sources = sorted(notebooks.glob("*.ipynb"))
+    if not sources:
+        raise ValueError(f"{notebooks}: no notebooks found")
+    with alone(out):
+        for folder in (path for path in out.rglob("*") if path.is_dir()):
+            clear_partials(folder)
+        return _reproduce_held(sources, profile, out, force, update_reference)
+
+
+def _reproduce_held(sources: list[Path], profile: str, out: Path, force: bool, update_reference: bool) -> Path:
+    rerun = force
+    for number, source in enumerate(sources, start=1):
+        stamp = out / "stamps" / f"{source.stem}.json"
+        digest = _digest(source, profile)
+        if not rerun and stamp.is_file() and json.loads(stamp.read_text())["digest"] == digest:
+            print(f"[{number}/{len(sources)}] {source.stem}: up to date", file=sys.stderr)
+            continue
+        rerun = True
+        stamp.unlink(missing_ok=True)
+        print(f"[{number}/{len(sources)}] {source.stem} …", file=sys.stderr, flush=True)
+        seconds, memory = _execute(source, profile, out)
+        write_json(stamp, {"digest": digest, "seconds": seconds, "memory_mb": memory, "profile": profile})
+    names, reference = [source.stem for source in sources], reference_path(load_profile(profile).name)
+    if update_reference:
+        write_reference(out, names, reference)
+    return write_report(out, names, profile, reference)
+
+
+def _digest(notebook: Path, profile: str) -> str:
+    digest = hashlib.sha256(profile.encode())
+    package = Path(__file__).parents[1]
+    files = [notebook, *sorted(package.rglob("*.py")), *sorted(package.rglob("*.toml"))]
+    files += [*sorted(PRETRAINED.glob("*.safetensors")), embedded_dir() / "manifest.jsonl"]
+    for file in files:
+        digest.update(hashlib.sha256(_code_of(file)).digest())
+    return digest.hexdigest()
+
+
+def _code_of(file: Path) -> bytes:
+    if file.suffix != ".ipynb":
+        return file.read_bytes()
+    cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
+    return json.dumps([(cell["cell_type"], cell["source"]) for cell in cells]).encode()
+
+
+def _execute(source: Path, profile: str, out: Path) -> tuple[float, float]:
+    target = out / "notebooks" / source.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    with _environment({PROFILE_VARIABLE: profile, OUT_VARIABLE: str(out)}), _peak_memory() as peak:
+        try:
+            papermill.execute_notebook(
+                source, target, parameters={"profile": profile}, kernel_name="python3", cwd=str(source.parent),
+                progress_bar=False, execution_timeout=_timeout(profile),
+            )  # fmt: skip
+        except papermill.PapermillExecutionError as error:
+            raise ValueError(
+                f"{source.stem}: cell {error.exec_count} failed with {error.ename}: {error.evalue}; see {target}"
+            ) from error
+        except OSError as error:
+            target.unlink(missing_ok=True)
+            raise ValueError(f"cannot write {target}: {error.strerror or error}") from error
+    return time.monotonic() - began, peak[0]
+
+
+def _timeout(profile: str) -> int:
+    return CELL_SECONDS + round(2 * 60 * load_profile(profile).train_minutes)
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+
+
+@contextmanager
+def _peak_memory() -> Iterator[list[float]]:
+    """Yield a list whose item is the largest resident memory in MB of this process's children so far."""
+    peak, done = [0.0], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(MEMORY_INTERVAL):
+            children = psutil.Process().children(recursive=True)
+            peak[0] = max(peak[0], sum(_resident(child) for child in children) / 1e6)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        done.set()
+        thread.join()
+
+
+def _resident(process: psutil.Process) -> int:
+    try:
+        resident: int = process.memory_info().rss
+    except psutil.Error:
+        return 0
+    return resident
+
+
+def open_report(report: Path) -> None:
+    """Show the report in the desktop's browser, where there is a desktop."""
+    if sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        webbrowser.open(report.as_uri())

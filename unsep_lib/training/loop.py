@@ -1,0 +1,246 @@
+"""The training loop: resumable, checkpointed, reporting its progress."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy
+import torch
+
+from unsep_lib.data.clips import Clip, labels_of
+from unsep_lib.files import alone
+from unsep_lib.priors.checkpoints import card_of, find_prior, load_prior, save_prior
+from unsep_lib.priors.edm import EdmPrior
+from unsep_lib.training.config import TrainingConfig
+from unsep_lib.training.data import Crops, CropStream, drawn_ahead
+from unsep_lib.training.distributed import Processes, joined
+from unsep_lib.training.loss import denoising_loss, draw_sigma, validation_loss
+from unsep_lib.training.state import Beginning, TrainingState, new_prior
+
+CHECKPOINT_SECONDS = 120.0  # a kill loses at most this much training
+VALIDATION_SECONDS = 300.0
+VALIDATION_CROPS = 64
+VALIDATION_SEED = 20_000  # apart from any training seed
+STATE_FILE = "state.pt"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What `on_step` is told: counters, the smoothed loss, and what remains."""
+
+    step: int
+    seconds: float
+    progress: float
+    loss: float
+    audio_seconds_per_second: float
+    skipped: int
+
+    @property
+    def remaining(self) -> float:
+        """Estimated seconds of training that remain."""
+        return self.seconds * (1 - self.progress) / self.progress if self.progress else float("inf")
+
+
+class Batch(NamedTuple):
+    """Clean crops and noise [crop, time], label indices [crop], and how many clips could not be read so far."""
+
+    clean: torch.Tensor
+    label: torch.Tensor
+    noise: torch.Tensor
+    skipped: int
+
+
+def train(
+    name: str,
+    clips: Sequence[Clip],
+    folder: Path | str,
+    config: TrainingConfig,
+    *,
+    warm_start: str | None = None,
+    device: str = "cpu",
+    bfloat16: bool = False,
+    compiled: bool = False,
+    workers: int = 0,
+    on_step: Callable[[Progress], None] | None = None,
+) -> Path:
+    """Train a prior on the clips of split "train" and return its file, `folder/name.safetensors`.
+
+    The run's state lies in `folder/state.pt`: the same call continues it, and with a larger budget prolongs
+    it. Clips of split "test" are never trained on; a fixed set of their crops gives the validation loss.
+    warm_start: a prior (name or file) to start from instead of from nothing; its labels are kept. bfloat16: multiply
+    in bfloat16 (weights stay float32); twice as fast on processors with AMX, slower on others. compiled:
+    fuse the network's steps first, which takes half a minute and pays on GPUs. workers: processes
+    that read the crops ahead of time; the crops are the same with any number of them. Processes that
+    `accelerate launch` or torchrun started together train one prior on batches as many times as large as they are many:
+    each reads its own crops, the gradients are averaged, the first writes the files and calls `on_step`.
+
+    Raises:
+        ValueError: no training clips, another recipe or another run in `folder`, or a warm start that does not fit.
+    """
+    with joined(device) as processes, alone(folder) if processes.first else nullcontext():
+        return _train_held(
+            name, clips, Path(folder), config, warm_start, processes, device, bfloat16, compiled, workers, on_step
+        )
+
+
+def _train_held(
+    name: str,
+    clips: Sequence[Clip],
+    folder: Path,
+    config: TrainingConfig,
+    warm_start: str | None,
+    processes: Processes,
+    device: str,
+    bfloat16: bool,
+    compiled: bool,
+    workers: int,
+    on_step: Callable[[Progress], None] | None,
+) -> Path:
+    target = processes.device(device)
+    state = _start(clips, folder / STATE_FILE, config, warm_start, target)
+    if compiled:
+        state.prior.network.compile_body()
+    stream = _stream(clips, "train", state.prior.labels, config, numpy.random.default_rng(config.seed))
+    batches = drawn_ahead(partial(_drawn, stream, config, processes), state.step, workers)
+    validation = _validation_crops(clips, state.prior.labels, config)
+    card = _card(name, clips, config, warm_start)
+    torch.set_flush_denormal(True)
+    saved = time.monotonic()
+    try:
+        while config.progress(state.step, state.seconds) < 1.0:
+            began = time.monotonic()
+            batch = next(batches)
+            loss = _step(state, batch, processes, target, bfloat16, began)
+            if processes.first and time.monotonic() - saved > CHECKPOINT_SECONDS:
+                _save(state, folder, name, card, validation)
+                saved = time.monotonic()
+            if processes.first and on_step is not None:
+                on_step(_progress(state, loss, batch.skipped))
+    finally:
+        torch.set_flush_denormal(False)
+        if processes.first:
+            _save(state, folder, name, card, validation)
+    return folder / f"{name}.safetensors"
+
+
+def _start(
+    clips: Sequence[Clip], path: Path, config: TrainingConfig, warm_start: str | None, device: torch.device
+) -> TrainingState:
+    if path.is_file():
+        return TrainingState.load(path, config, device)
+    if warm_start is not None:
+        prior = load_prior(warm_start, device)
+        if not isinstance(prior, EdmPrior):
+            raise ValueError(f"{warm_start}: expected a prior that `unsep train` made, got {type(prior).__name__}")
+        return TrainingState(prior.train().requires_grad_(True), config)
+    labels = labels_of(clips)
+    stream = _stream(clips, "train", labels, config, numpy.random.default_rng(config.seed))
+    return TrainingState(new_prior(stream, labels, config).to(device), config)
+
+
+def _stream(
+    clips: Sequence[Clip], split: str, labels: Sequence[str], config: TrainingConfig, generator: numpy.random.Generator
+) -> CropStream:
+    chosen = [clip for clip in clips if clip.split == split]
+    levels = (config.level_low, config.level_high)
+    return CropStream(chosen, labels, config.crop_seconds, levels, generator, config.augment and split == "train")
+
+
+def _validation_crops(clips: Sequence[Clip], labels: Sequence[str], config: TrainingConfig) -> Crops | None:
+    if not any(clip.split == "test" for clip in clips):
+        return None
+    generator = numpy.random.default_rng(VALIDATION_SEED)
+    return _stream(clips, "test", labels, config, generator).batch(VALIDATION_CROPS)
+
+
+def _step(
+    state: TrainingState, batch: Batch, processes: Processes, device: torch.device, bfloat16: bool, began: float
+) -> float:
+    config = state.config
+    state.set_rate(config.rate(state.step, config.progress(state.step, state.seconds)))
+    told = _told(state, batch.label, processes)
+    parts = (part.to(device) for part in (batch.clean, *told, batch.noise))
+    with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+        loss = denoising_loss(state.prior, *parts).mean()
+    loss.backward()
+    processes.average(one.grad for one in state.prior.parameters() if one.grad is not None)
+    torch.nn.utils.clip_grad_norm_(state.prior.parameters(), config.gradient_clip)
+    for optimiser in state.optimisers:
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+    state.step += 1
+    state.update_ema()
+    means = torch.tensor([loss.item(), time.monotonic() - began], dtype=torch.float64, device=device)
+    processes.average([means])
+    loss_of_all, seconds = means.tolist()
+    state.seconds += seconds
+    _log(state, loss_of_all)
+    return state.log[-1]["loss"]
+
+
+def _drawn(stream: CropStream, config: TrainingConfig, processes: Processes, step: int) -> Batch:
+    """This process's part of a step: the same on every run, whoever draws it."""
+    generators = [numpy.random.default_rng([config.seed, step, place]) for place in processes.places(config.batch)]
+    clean, label = stream.drawn_with(generators)
+    noise = numpy.stack([one.standard_normal(clean.shape[-1], dtype=numpy.float32) for one in generators])
+    return Batch(clean, label, torch.from_numpy(noise), len(stream.skipped))
+
+
+def _told(state: TrainingState, label: torch.Tensor, processes: Processes) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the prior is told of this process's crops, drawn for all at once: label or none, and noise level."""
+    config, places = state.config, processes.places(state.config.batch)
+    total, own = config.batch * processes.count, slice(places.start, places.stop)
+    unlabelled = torch.from_numpy(state.generator.random(total) < config.null_label)[own]
+    return label.masked_fill(unlabelled, len(state.prior.labels)), draw_sigma(total, state.generator)[own]
+
+
+def _log(state: TrainingState, loss: float) -> None:
+    interval = 50  # steps a row of the log averages over
+    if not state.log or state.log[-1]["count"] == interval:
+        state.log.append({"step": state.step, "seconds": state.seconds, "loss": loss, "count": 1})
+        return
+    row = state.log[-1]
+    count = row["count"] + 1
+    mean = row["loss"] + (loss - row["loss"]) / count
+    row.update({"step": state.step, "seconds": state.seconds, "loss": mean, "count": count})
+
+
+def _progress(state: TrainingState, loss: float, skipped: int) -> Progress:
+    config = state.config
+    audio = state.step * config.batch * config.crop_seconds / state.seconds
+    return Progress(state.step, state.seconds, config.progress(state.step, state.seconds), loss, audio, skipped)
+
+
+def _save(state: TrainingState, folder: Path, name: str, card: Beginning, validation: Crops | None) -> None:
+    if validation is not None and state.log:
+        due = state.seconds - max((row["seconds"] for row in state.log if "bands" in row), default=0.0)
+        if due > VALIDATION_SECONDS or state.config.progress(state.step, state.seconds) >= 1.0:
+            clean, label = validation
+            state.log[-1]["bands"] = validation_loss(state.ema, clean, label)
+    state.save(folder / STATE_FILE)
+    hours = card["hours_before"] + state.seconds / 3600
+    curve = [{key: value for key, value in row.items() if key != "count"} for row in state.log]
+    save_prior(folder / f"{name}.safetensors", state.ema, {**card, "steps": state.step, "hours": hours, "curve": curve})
+
+
+def _card(name: str, clips: Sequence[Clip], config: TrainingConfig, warm_start: str | None) -> Beginning:
+    corpora: dict[str, dict[str, float]] = {}
+    for clip in clips:
+        if clip.split == "train":
+            row = corpora.setdefault(clip.corpus, {"clips": 0, "minutes": 0.0})
+            row["clips"] += 1
+            row["minutes"] += clip.seconds / 60
+    before = 0.0 if warm_start is None else float(card_of(find_prior(warm_start)).get("hours", 0.0))
+    return {
+        "name": name,
+        "corpora": corpora,
+        "recipe": asdict(config),
+        "warm_start": warm_start,
+        "hours_before": before,
+    }

@@ -1,0 +1,64 @@
+"""The denoising objective: which noise levels, how weighted, and a fixed yardstick of it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy
+import torch
+
+from unsep_lib.priors.edm import SIGMA_MAX, SIGMA_MIN, EdmPrior
+
+DATA_SCALE = 0.08  # −22 dBFS, the RMS of a source in a mixture: EDM's σ_data (arXiv 2206.00364)
+FOCUS_LOW, FOCUS_HIGH = 0.01, 0.7  # below: the recordings' own noise; above: nothing can be known
+FOCUS_SHARE = 0.85  # of the draws lie between the two
+YARDSTICK_BANDS = 8  # octiles of ln σ that the validation loss is reported in
+
+
+def draw_sigma(size: int, generator: numpy.random.Generator) -> torch.Tensor:
+    """Noise levels [size], stratified: log-uniform in the focus range for 85 %, in the whole range for the rest."""
+    quantile = (generator.permutation(size) + generator.random(size)) / size
+    focused = quantile < FOCUS_SHARE
+    inner = quantile / FOCUS_SHARE
+    outer = (quantile - FOCUS_SHARE) / (1 - FOCUS_SHARE)
+    logs = numpy.where(
+        focused,
+        math.log(FOCUS_LOW) + inner * math.log(FOCUS_HIGH / FOCUS_LOW),
+        math.log(SIGMA_MIN) + outer * math.log(SIGMA_MAX / SIGMA_MIN),
+    )
+    return torch.from_numpy(numpy.exp(logs)).float()
+
+
+def denoising_loss(
+    prior: EdmPrior, clean: torch.Tensor, label: torch.Tensor, sigma: torch.Tensor, noise: torch.Tensor
+) -> torch.Tensor:
+    """Weighted denoising error of each example [batch].
+
+    `λ(σ) · mean((D(x + σ n) − x)²)` with `λ = (σ² + s²)/(σ s)²`, s = 0.08 (EDM, arXiv 2206.00364);
+    clean, noise [batch, time]; sigma, label [batch].
+    """
+    denoised = prior(clean + sigma[:, None] * noise, sigma, label)
+    weight = (sigma**2 + DATA_SCALE**2) / (sigma * DATA_SCALE) ** 2
+    error: torch.Tensor = (denoised - clean).square().mean(dim=1)
+    return weight * error
+
+
+@torch.no_grad()
+def validation_loss(prior: EdmPrior, clean: torch.Tensor, label: torch.Tensor, batch: int = 16) -> list[float]:
+    """The loss on fixed crops [crop, time], by octile of ln σ over the prior's range.
+
+    Noise levels are log-spaced over the crops and the noise is seeded, so that two priors are compared on
+    the same examples; the mean of the list is the mean loss.
+    """
+    count = len(clean)
+    generator = torch.Generator().manual_seed(0)
+    quantile = (torch.randperm(count, generator=generator) + 0.5) / count
+    sigma = (math.log(SIGMA_MIN) + quantile * math.log(SIGMA_MAX / SIGMA_MIN)).exp()
+    noise = torch.randn(clean.shape, generator=generator)
+    device = prior.spectrum.device
+    losses = []
+    for rows in torch.arange(count).split(batch):
+        parts = (part[rows].to(device) for part in (clean, label, sigma, noise))
+        losses.append(denoising_loss(prior, *parts).cpu())
+    every, band = torch.cat(losses), (quantile * YARDSTICK_BANDS).long()
+    return [every[band == index].mean().item() for index in range(YARDSTICK_BANDS)]
