@@ -53,15 +53,15 @@ def test_the_series_is_there():
     names = [path.stem for path in NOTEBOOKS]
     assert names == [
         "00_start",
-        "01_data",
-        "02_speech_prior",
-        "03_sound_prior",
-        "04_solver",
-        "05_truth",
-        "06_separate",
-        "07_experiments",
-        "08_facts_controls",
-        "09_your_solver",
+        "01_mixtures",
+        "02_denoiser",
+        "03_conditions",
+        "04_loop",
+        "06_truth",
+        "08_experiments",
+        "09_controls",
+        "10_your_recording",
+        "11_your_solver",
         GLOSSARY,
     ]
 

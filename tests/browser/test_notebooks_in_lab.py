@@ -6,7 +6,7 @@ import nbformat
 import pytest
 from driving import ROOT
 
-SLIDERS = {"00_start": 0, "04_solver": 1}  # at least so many
+SLIDERS = {"00_start": 0, "04_loop": 1}  # at least so many
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)"}}
 HANDLES = ".noUi-handle"
 PROMPTS = ".jp-Notebook .jp-CodeCell .jp-InputPrompt"
