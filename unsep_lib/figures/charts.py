@@ -169,3 +169,48 @@ def differences(rows: Mapping[str, Interval], xlabel: str) -> Figure:
     axes.invert_yaxis()
     axes.set_xlabel(xlabel)
     return figure
+
+
+def curves(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]], xlabel: str, ylabel: str, log: str = "xy"
+) -> Figure:
+    """Lines series[name] = (x, y); log: the axes on a logarithmic scale, "", "x", "y" or "xy"."""
+    figure = Figure(figsize=(6.5, 2.8), layout="constrained")
+    axes = figure.subplots()
+    for (name, (across, up)), mark in zip(series.items(), cycle(MARKS), strict=False):
+        axes.plot(across, up, marker=mark, markersize=4, label=name)
+    axes.set(
+        xlabel=xlabel, ylabel=ylabel, xscale="log" if "x" in log else "linear", yscale="log" if "y" in log else "linear"
+    )
+    axes.legend(fontsize="small")
+    return figure
+
+
+def bars(table: Mapping[str, Mapping[str, float]], ylabel: str) -> Figure:
+    """Values as bars: table[group][series]."""
+    return scores({group: {name: (value,) * 3 for name, value in row.items()} for group, row in table.items()}, ylabel)
+
+
+def staircase(values: Mapping[str, float], ylabel: str) -> Figure:
+    """A value after each of several changes, in order, each with what it adds to the one before it."""
+    figure = Figure(figsize=(1.25 * len(values) + 1.5, 3.0), layout="constrained")
+    axes = figure.subplots()
+    heights = list(values.values())
+    axes.bar(range(len(values)), heights, color="C0", width=0.95)
+    for place, (before, after) in enumerate(zip([0.0, *heights], heights, strict=False)):
+        text = f"{after:.1f}" if place == 0 else f"{after:.1f}\n({after - before:+.1f})"
+        axes.annotate(text, (place, after), ha="center", va="bottom", xytext=(0, 2), textcoords="offset points")
+    axes.set_xticks(range(len(values)), [name.replace(" ", "\n", 1) for name in values], fontsize="small")
+    axes.set(ylabel=ylabel, ylim=(min(0, *heights), max(heights) * 1.25 + 1))
+    return figure
+
+
+def scatter(points: Mapping[str, Sequence[tuple[float, float]]], xlabel: str, ylabel: str) -> Figure:
+    """Points points[name] = (x, y)."""
+    figure = Figure(figsize=(5.5, 3.4), layout="constrained")
+    axes = figure.subplots()
+    for index, ((name, own), mark) in enumerate(zip(points.items(), cycle(MARKS), strict=False)):
+        axes.plot(*zip(*own, strict=True), mark, color=f"C{index}", markersize=5, alpha=0.8, label=name)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    return figure

@@ -105,13 +105,26 @@ def compared_runs(runs: Mapping[str, Sequence[Seen]], names: Sequence[str], chos
     return figure
 
 
-def step_lengths(lengths: Mapping[str, Sequence[float]]) -> Figure:
-    """How far each rule moves a source per √sample, for t = T − 1 … 0."""
-    figure = Figure(figsize=(6.5, 3.0), layout="constrained")
-    axes = figure.subplots()
-    for name, values in lengths.items():
-        axes.plot(numpy.arange(len(values))[::-1], values, label=name)
-    axes.invert_xaxis()
-    axes.set(xlabel="t", ylabel="length of the guidance per √sample", yscale="log")
-    axes.legend(fontsize="small")
+def step_lengths(
+    lengths: Mapping[str, Sequence[float]], right: Mapping[str, Sequence[float]] | None = None, last: int = 0
+) -> Figure:
+    """How far each rule moves a source per √sample, for t = T − 1 … 0.
+
+    right: dotted lines in other units, on an axis of their own; last: steps at the end that a second panel enlarges.
+    """
+    figure = Figure(figsize=(9.5 if last else 6.5, 3.0), layout="constrained")
+    panels = figure.subplots(1, 2 if last else 1, squeeze=False)[0]
+    for axes, since in zip(panels, (0, -last), strict=False):
+        for name, values in lengths.items():
+            shown = list(values)[since:]
+            axes.plot(numpy.arange(len(shown))[::-1], shown, label=name)
+        axes.invert_xaxis()
+        axes.set(xlabel="t", ylabel="length of the guidance per √sample", yscale="log")
+        axes.legend(fontsize="small")
+    if right:
+        beside = panels[0].twinx()
+        for index, (name, values) in enumerate(right.items()):
+            beside.plot(numpy.arange(len(values))[::-1], values, ":", color=f"C{index + 4}", label=name)
+        beside.set(yscale="log", ylabel="right scale 1/Σv")
+        beside.legend(fontsize="small", loc="lower right")
     return figure
