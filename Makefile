@@ -12,7 +12,7 @@ reproduce: $(STAMP)
 test: docs
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/mypy
-	$(VENV)/bin/python -m pytest
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadfile
 	UNSEP_PROFILE=smoke UNSEP_OUT=$(CURDIR)/out/nbval $(VENV)/bin/python -m pytest --nbval-lax --nbval-current-env \
 		--nbval-cell-timeout=300 notebooks
 	$(UNSEP) reproduce --profile smoke --out out/smoke --force --check
@@ -21,7 +21,7 @@ test-full: $(STAMP)
 	$(VENV)/bin/python -m pytest -m ''
 
 hardening: $(STAMP)
-	UNSEP_HARDENING_TABLE=1 $(VENV)/bin/python -m pytest tests/hardening -m ''
+	UNSEP_HARDENING_TABLE=1 OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 tests/hardening -m ''
 
 docs: $(STAMP)
 	$(VENV)/bin/python -W error -m pdoc -o out/api unsep_lib

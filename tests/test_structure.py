@@ -5,9 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import LIBRARY, REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-LIBRARY = REPOSITORY / "unsep_lib"
 LIBRARIES_ABOVE = {"notebooks", "data_prep", "tests"}
 
 

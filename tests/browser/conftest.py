@@ -9,9 +9,10 @@ import shutil
 import sys
 
 import pytest
-from driving import PATIENCE, ROOT, UNSEP, free_port, listening, running, wait_for
+from driving import PATIENCE, UNSEP, free_port, listening, running, wait_for
+from places import REPOSITORY
 
-SCREENSHOTS = ROOT / "out" / "browser"
+SCREENSHOTS = REPOSITORY / "out" / "browser"
 REQUIRED = "UNSEP_BROWSER"  # set to "required", a missing browser fails the tests instead of skipping them
 FLAGS = [
     "--no-sandbox",  # root, as in containers, has none

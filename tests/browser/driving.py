@@ -6,9 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 600  # seconds, on a busy machine; an idle one needs seconds
 UNSEP = [sys.executable, "-c", "import sys; from unsep_lib.commands.main import main; sys.exit(main())"]
 SERIOUS = {"serious", "critical"}

@@ -4,7 +4,7 @@ import re
 
 import nbformat
 import pytest
-from driving import ROOT
+from places import REPOSITORY
 
 SLIDERS = {"00_start": 0, "04_loop": 1}  # at least so many
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)"}}
@@ -75,7 +75,7 @@ def test_an_error_is_seen(lab, new_page):
 @pytest.mark.parametrize("name", SLIDERS)
 def test_a_notebook_runs_and_answers(name, lab, new_page, shoot):
     folder, address = lab
-    cells = cleared_copy(ROOT / "notebooks" / f"{name}.ipynb", folder)
+    cells = cleared_copy(REPOSITORY / "notebooks" / f"{name}.ipynb", folder)
     page = new_page()
     execute(page, address(f"{name}.ipynb"), cells)
     assert page.locator(ERRORS).all_inner_texts() == []

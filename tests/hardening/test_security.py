@@ -5,11 +5,10 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from places import LIBRARY, REPOSITORY
 
-ROOT = Path(__file__).resolve().parents[2]
 DANGERS = {
     "S301": "import pickle\npickle.loads(b'')\n",
     "S602": "import subprocess\nsubprocess.run('ls', shell=True)\n",
@@ -38,7 +37,7 @@ def test_the_check_sees_what_it_looks_for(code):
 
 
 def test_nothing_dangerous_is_in_the_library():
-    assert found(ROOT / "unsep_lib", ROOT / "data_prep") == []
+    assert found(LIBRARY, REPOSITORY / "data_prep") == []
 
 
 def unsafe_loads(text):
@@ -50,12 +49,12 @@ def unsafe_loads(text):
 
 def test_only_tensors_are_loaded():
     assert unsafe_loads("import torch\ntorch.load('x')\ntorch.load('x', weights_only=False)\n") == [2, 3]
-    for path in (ROOT / "unsep_lib").rglob("*.py"):
+    for path in (LIBRARY).rglob("*.py"):
         assert unsafe_loads(path.read_text(encoding="utf-8")) == [], path
 
 
 def test_every_test_that_the_promises_name_exists():
-    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (ROOT / "SECURITY.md").read_text(encoding="utf-8"))
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (REPOSITORY / "SECURITY.md").read_text(encoding="utf-8"))
     assert len(named) > 5
     for file, function in named:
-        assert f"def {function}" in (ROOT / file).read_text(encoding="utf-8"), (file, function)
+        assert f"def {function}" in (REPOSITORY / file).read_text(encoding="utf-8"), (file, function)

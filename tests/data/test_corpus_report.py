@@ -3,17 +3,17 @@ import io
 import re
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy
 import pytest
 import soundfile
+from places import SHARED
 
 from unsep_lib.commands.main import main
 from unsep_lib.data.clips import Clip
 from unsep_lib.data.corpus_report import PLAYERS, departures, summarise
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+CORPORA = SHARED / "data"
 RATE = 16_000
 VOID = {"meta", "img", "br"}
 
@@ -151,9 +151,9 @@ def test_many_speakers_become_a_histogram(tmp_path):
     assert "expected 100 speakers, found 70" in " ".join(page.text)
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the real pieces of the corpora are not beside this checkout")
+@pytest.mark.skipif(not CORPORA.is_dir(), reason="the real pieces of the corpora are not beside this checkout")
 def test_the_page_of_real_pieces(tmp_path):
-    root = SHARED / "FSDKaggle2018"
+    root = CORPORA / "FSDKaggle2018"
     assert main(["data", "prepare", str(root), "--out", str(tmp_path / "m.jsonl"), "--page", str(tmp_path)]) == 0
     said = " ".join(Page((tmp_path / "index.html").read_text()).text)
     assert "expected 9473 clips, found 250" in said

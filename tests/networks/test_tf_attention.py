@@ -1,9 +1,9 @@
 import csv
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from places import GOLDEN, SHARED
 from safetensors.torch import load_file
 
 from unsep_lib.bench.network import formula_state
@@ -11,8 +11,7 @@ from unsep_lib.networks.tf_attention import TfAttentionNetwork
 from unsep_lib.networks.tf_config import TfConfig, config_of
 from unsep_lib.networks.tf_reference import TfReferenceNetwork
 
-GOLDEN = Path(__file__).parent / "golden"
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "golden"
+RECORDED = SHARED / "golden"
 NETWORKS = (TfAttentionNetwork, TfReferenceNetwork)
 SMALL, RELEASED = TfConfig(width=16, embedding=32, labels=5), TfConfig()
 SEEDED = {"width16": (SMALL, [995, 250], [1, 4]), "width72": (RELEASED, [995], [0])}
@@ -76,10 +75,10 @@ def test_released_size_matches_the_released_programs_values(kind, dtype):
     check_seeded(kind, "width72", dtype)
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason=f"needs {SHARED}, which a fresh machine lacks")
+@pytest.mark.skipif(not RECORDED.is_dir(), reason=f"needs {RECORDED}, which a fresh machine lacks")
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_recorded_weights_give_the_recorded_outputs(kind):
-    state, golden = (load_file(SHARED / f"network_{name}.safetensors") for name in ("state", "io"))
+    state, golden = (load_file(RECORDED / f"network_{name}.safetensors") for name in ("state", "io"))
     network = kind(config_of({name: tuple(tensor.shape) for name, tensor in state.items()})).requires_grad_(False)
     network.load_state_dict(state)
     epsilon, gradient = with_gradient(network, golden["x"], golden["t"], golden["label"])

@@ -1,19 +1,19 @@
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 import torch
+from places import GOLDEN
 from safetensors.torch import load_file
 
 from unsep_lib.priors.paper_schedule import log_grid, paper_betas, paper_grid, paper_signal_power, posterior_variance
 from unsep_lib.solvers.step_rules import hybrid_step_size
 
-GOLDEN = load_file(Path(__file__).parent / "golden" / "schedules.safetensors")
+RECORDED = load_file(GOLDEN / "schedules.safetensors")
 
 
 def test_betas_and_signal_power_equal_the_recorded_ones():
-    torch.testing.assert_close(paper_betas(), GOLDEN["betas"].double(), rtol=1e-6, atol=0)
-    torch.testing.assert_close(paper_signal_power(), GOLDEN["alphas_cumprod"].double(), rtol=1e-5, atol=0)
+    torch.testing.assert_close(paper_betas(), RECORDED["betas"].double(), rtol=1e-6, atol=0)
+    torch.testing.assert_close(paper_signal_power(), RECORDED["alphas_cumprod"].double(), rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_betas_and_signal_power_equal_the_recorded_ones():
 )
 def test_a_step_computed_from_sigmas_alone_equals_the_recorded_schedule(name, function):
     computed = [function(sigma, sigma_next) for sigma, sigma_next in pairwise(paper_grid())]
-    torch.testing.assert_close(torch.tensor(computed[::-1]), GOLDEN[name].float(), rtol=3e-4, atol=0)
+    torch.testing.assert_close(torch.tensor(computed[::-1]), RECORDED[name].float(), rtol=3e-4, atol=0)
 
 
 def test_paper_grid_covers_the_known_range_and_ends_clean():

@@ -3,12 +3,13 @@ from pathlib import Path
 import numpy
 import pytest
 import soundfile
+from places import SHARED
 
 from unsep_lib.commands.main import main
 from unsep_lib.data.clips import read_manifest
 from unsep_lib.data.prepare import prepare
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+CORPORA = SHARED / "data"
 RATE = 16_000
 
 
@@ -148,14 +149,14 @@ def test_workers_do_not_change_the_manifest(tmp_path):
     assert prepare(tmp_path, workers=1) == prepare(tmp_path, workers=2)
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the real pieces of the corpora are not beside this checkout")
+@pytest.mark.skipif(not CORPORA.is_dir(), reason="the real pieces of the corpora are not beside this checkout")
 def test_real_pieces_of_the_corpora():
-    fsd = prepare(SHARED / "FSDKaggle2018")
+    fsd = prepare(CORPORA / "FSDKaggle2018")
     assert len(fsd.clips) == 300 and not fsd.skipped
     assert len({clip.label for clip in fsd.clips}) == 10
     assert {clip.verified for clip in fsd.clips} == {None}
     assert max(clip.level for clip in fsd.clips) < 0 and {clip.sample_rate for clip in fsd.clips} == {44_100}
-    assert not prepare(SHARED / "FSDKaggle2018", before=fsd).read
-    libri = prepare(SHARED / "LibriSpeech")
+    assert not prepare(CORPORA / "FSDKaggle2018", before=fsd).read
+    libri = prepare(CORPORA / "LibriSpeech")
     assert {clip.corpus for clip in libri.clips} == {"LibriSpeech"}
     assert len({Path(clip.file).parts[-3] for clip in libri.clips if clip.split == "test"}) == 10

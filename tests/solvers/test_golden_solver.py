@@ -1,7 +1,7 @@
 import json
-from pathlib import Path
 
 import pytest
+from places import SHARED
 from safetensors.torch import load_file
 
 from unsep_lib.networks.tf_attention import TfAttentionNetwork
@@ -12,12 +12,12 @@ from unsep_lib.solvers import reverse
 from unsep_lib.solvers.initialization import noise_augmented_mixture
 from unsep_lib.solvers.step_rules import Hybrid
 
-GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "golden"
+RECORDED = SHARED / "golden"
 STEPS = 6
 LABELS = (1, 4)
 pytestmark = pytest.mark.skipif(
-    not (GOLDEN / "solver_trace.safetensors").exists(),
-    reason=f"the recorded solver trace and its network are only in {GOLDEN}, too large to commit",
+    not (RECORDED / "solver_trace.safetensors").exists(),
+    reason=f"the recorded solver trace and its network are only in {RECORDED}, too large to commit",
 )
 
 
@@ -37,15 +37,15 @@ class ReplayedNoise:
 
 @pytest.fixture(scope="module")
 def trace():
-    return load_file(GOLDEN / "solver_trace.safetensors")
+    return load_file(RECORDED / "solver_trace.safetensors")
 
 
 @pytest.fixture(scope="module")
 def priors():
-    shape = json.loads((GOLDEN / "network_config.json").read_text())["model"]
+    shape = json.loads((RECORDED / "network_config.json").read_text())["model"]
     config = TfConfig(shape["hidden_size"], shape["emb_dim"], shape["num_heads"], shape["num_class"])
     network = TfAttentionNetwork(config, recompute=False)
-    network.load_state_dict(load_file(GOLDEN / "network_state.safetensors"))
+    network.load_state_dict(load_file(RECORDED / "network_state.safetensors"))
     prior = EpsilonPrior(network, labels=[str(label) for label in range(config.labels)])
     return [prior.labelled(str(label)) for label in LABELS]
 

@@ -1,20 +1,19 @@
 """Mixtures of the real pieces of the corpora, where they lie beside this checkout."""
 
-from pathlib import Path
-
 import pytest
+from places import SHARED
 
 from data_prep.yardsticks import SEED, own_rate_spans, split_yardsticks
 from unsep_lib.data.clips import read_manifest, write_manifest
 from unsep_lib.data.mixture_sets import MixtureSet, checksum, draw_mixtures
 from unsep_lib.data.prepare import prepare
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+CORPORA = SHARED / "data"
 SELECTION = "c09ccbca4e92e83494d3fdebb54b6e1fcae8acb5c641f55f6eeaeed1a55d7a3d"
 DRAWN = "4983947796c79bd9ee3d91efb3f78686ab756b3f6287fbfa3fc05415a3eeba86"
 
 pytestmark = pytest.mark.skipif(
-    not SHARED.is_dir(), reason="the real pieces of the corpora are not beside this checkout"
+    not CORPORA.is_dir(), reason="the real pieces of the corpora are not beside this checkout"
 )
 
 
@@ -23,7 +22,7 @@ def held_out(tmp_path_factory):
     """(speech, sounds) of the test splits, by way of manifests."""
     folder, groups = tmp_path_factory.mktemp("manifests"), []
     for corpus in ("LibriSpeech", "FSDKaggle2018"):
-        write_manifest(folder / f"{corpus}.jsonl", prepare(SHARED / corpus).clips)
+        write_manifest(folder / f"{corpus}.jsonl", prepare(CORPORA / corpus).clips)
         groups.append([clip for clip in read_manifest(folder / f"{corpus}.jsonl") if clip.split == "test"])
     return groups
 

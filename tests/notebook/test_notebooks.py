@@ -5,16 +5,15 @@ import base64
 import io
 import re
 from itertools import pairwise
-from pathlib import Path
 
 import matplotlib
 import nbformat
 import pytest
 from PIL import Image
+from places import REPOSITORY
 
 from unsep_lib.reproduce.course import LINK, linked
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 GLOSSARY = "glossary"
 MAX_BYTES = 1_000_000
