@@ -26,7 +26,7 @@ from unsep_lib.figures import (
     trajectory,
 )
 from unsep_lib.figures.glossary import density, score
-from unsep_lib.figures.players import mp3, players
+from unsep_lib.figures.players import mp3, player_table, players
 from unsep_lib.solvers import Snapshot
 
 RATE = 16_000
@@ -152,3 +152,18 @@ def test_every_player_has_its_caption():
     html = players({"the mixture": tone(440), "a <b>": tone(220)}).data
     assert html.count("<audio") == 2
     assert 'aria-label="the mixture"' in html and "a &lt;b&gt;" in html
+
+
+def test_a_table_has_a_player_per_method_and_source_and_its_rows_can_be_hidden():
+    tracks = {"mixture": {"mixture": tone(440)}, "a <b>": {"voice": tone(220), "drum": tone(110)}}
+    html = player_table(tracks, known=["mixture"]).data
+    assert [
+        re.search(f'aria-label="{name}"', html) is not None
+        for name in ("mixture: mixture", "a &lt;b&gt;: voice", "a &lt;b&gt;: drum", "mixture: voice")
+    ] == [True, True, True, False]
+    assert html.count("<audio") == 3 and html.count("<td></td>") == 3
+    assert re.findall(r'data-known="(\d)"', html) == ["1", "0"]
+    with pytest.raises(ValueError, match="at least 1 track"):
+        player_table({})
+    with pytest.raises(ValueError, match="among mixture, a <b>, got other"):
+        player_table(tracks, known=["other"])

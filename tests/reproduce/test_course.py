@@ -42,6 +42,15 @@ def test_a_solution_becomes_a_blank_that_fails_with_the_number_of_its_exercise()
             exec(compile(cell.source, "blank", "exec"), {})
 
 
+def test_a_blank_of_a_chapter_keeps_its_check_and_is_in_plain_sight():
+    numbered = nbformat.v4.new_markdown_cell("**04.1** · build, 30 minutes. Find it.")
+    solved = code('answer = 3\nassert check("04.1", answer)', "solution")
+    solved.metadata.jupyter = {"source_hidden": True}
+    blank = student_edition(notebook(numbered, solved)).cells[1]
+    assert blank.source == 'raise NotImplementedError("Exercise 04.1: replace this line")\ncheck("04.1", answer)'
+    assert "jupyter" not in blank.metadata and blank.outputs == []
+
+
 def test_outputs_that_rest_on_a_solution_go_and_no_others():
     cells = [
         code("first = 1"),

@@ -1,11 +1,12 @@
-"""Audio players for notebooks and the report: MP3, one gain for all, a line of text each."""
+"""Audio players for notebooks and the report: MP3, one gain for all, a line of text each, alone or as a table."""
 
 from __future__ import annotations
 
 import base64
 import html
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from pathlib import Path
 
 import soundfile
 import torch
@@ -43,3 +44,32 @@ def player(samples: torch.Tensor, sample_rate: int = SAMPLE_RATE, *, caption: st
 def players(tracks: Mapping[str, torch.Tensor], sample_rate: int = SAMPLE_RATE) -> HTML:
     """One player a track, captions as given, all at one gain."""
     return HTML("".join(player_html(samples, sample_rate, caption) for caption, samples in tracks.items()))
+
+
+def player_table(
+    tracks: Mapping[str, Mapping[str, torch.Tensor]], sample_rate: int = SAMPLE_RATE, known: Collection[str] = ()
+) -> HTML:
+    """A table of players: tracks[row][column] = samples [time] or [channel, time]; rows are methods, columns sources.
+
+    One player sounds at a time and goes on where the last one stopped, so that methods are compared at one moment.
+    "Hide the names" shuffles the rows, but for those in `known`, and calls them A, B, C. Without scripts the players
+    remain. A row may lack columns.
+
+    Raises:
+        ValueError: nothing to play, or a `known` row that is not there.
+    """
+    columns = list(dict.fromkeys(column for row in tracks.values() for column in row))
+    if not columns:
+        raise ValueError("expected at least 1 track, got 0")
+    if unknown := set(known) - set(tracks):
+        raise ValueError(f"expected known rows among {', '.join(tracks)}, got {', '.join(sorted(unknown))}")
+    head = "".join(f'<th scope="col">{html.escape(column)}</th>' for column in columns)
+    body = []
+    for name, row in tracks.items():
+        cells = "".join(
+            f"<td>{player_html(row[column], sample_rate, f'{name}: {column}') if column in row else ''}</td>"
+            for column in columns
+        )
+        body.append(f'<tr data-known="{int(name in known)}"><th scope="row">{html.escape(name)}</th>{cells}</tr>')
+    template = (Path(__file__).parent / "player_table.html").read_text(encoding="utf-8")
+    return HTML(template.replace("$head", head).replace("$body", "".join(body)))

@@ -14,7 +14,7 @@ import nbformat
 from unsep_lib.files import write_bytes, write_text
 
 SOLUTION, EXERCISE = "solution", "exercise"  # tags of a solved and of a blank cell
-NUMBERED = re.compile(r"^\*\*(\d+)\.\*\*", flags=re.MULTILINE)  # how an exercise begins: **1.** …
+NUMBERED = re.compile(r"^\*\*(\d+\.\d+|A\.\d+|\d+)\.?\*\*", flags=re.MULTILINE)  # **04.1** begins an exercise
 PICTURE = "picture:"  # begins the tag of a cell whose image is shown elsewhere under the name that follows
 IMAGE = re.compile(r"data:image/webp;base64,([\w+/=]+)")
 LINK = re.compile(r"\[`(\w+)`\]\((\.\./unsep_lib/[\w/]+\.py)(?:#L\d+)?\)")  # [`name`](../unsep_lib/file.py#L1)
@@ -38,8 +38,10 @@ def student_edition(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             if number is None:
                 raise ValueError("expected an exercise like **1.** before each solution, found a solution without one")
             solved |= _names(cell.source, ast.Store)
-            cell.source = f'raise NotImplementedError("Exercise {number}: replace this line")'
+            checked = f'\ncheck("{number}", answer)' if f'check("{number}", ' in cell.source else ""
+            cell.source = f'raise NotImplementedError("Exercise {number}: replace this line")' + checked
             cell.metadata.tags = [EXERCISE if tag == SOLUTION else tag for tag in cell.metadata.tags]
+            cell.metadata.pop("jupyter", None)
             _forget(cell)
             number = None
         elif cell.cell_type == "code" and _names(cell.source, ast.Load) & solved:
