@@ -1,4 +1,5 @@
 import ast
+import json
 import os
 import subprocess
 import sys
@@ -96,3 +97,34 @@ def test_everything_public_has_a_docstring():
 def test_the_command_line_answers_without_loading_torch():
     code = "import sys, unsep_lib.commands.main; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0
+
+
+IMPORTED_ALONE = """
+import importlib, json, pkgutil, sys
+import torch  # asks ldconfig where CUDA lies
+
+module, events = None, []
+
+def watch(event, arguments):
+    writes = event == "open" and isinstance(arguments[1], str) and set("wax+") & set(arguments[1])
+    if writes or event in {"subprocess.Popen", "os.posix_spawn", "os.system", "os.mkdir", "os.rename"}:
+        events.append(f"{module}: {event} {arguments[0]}")
+
+sys.addaudithook(watch)
+import unsep_lib
+for found in pkgutil.walk_packages(unsep_lib.__path__, "unsep_lib."):
+    module = found.name
+    if not module.endswith("__main__"):
+        importlib.import_module(module)
+print(json.dumps(events))
+"""
+
+
+def test_no_module_runs_a_program_or_writes_when_it_is_imported(tmp_path):
+    """With an empty home folder, where matplotlib's first import lists fonts and dask's writes a configuration."""
+    environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY)}
+    result = subprocess.run(
+        [sys.executable, "-B", "-c", IMPORTED_ALONE], env=environment, capture_output=True, text=True, check=True
+    )
+    assert json.loads(result.stdout) == []
+    assert list(tmp_path.iterdir()) == []

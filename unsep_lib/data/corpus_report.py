@@ -11,17 +11,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
+from typing import TYPE_CHECKING
 
-import matplotlib
 import numpy
-from matplotlib.figure import Figure
 
 from unsep_lib.audio import SAMPLE_RATE
 from unsep_lib.data.clips import Clip, labels_of, read_crop, speaker_of
 from unsep_lib.data.prepare import Prepared, Skipped
+from unsep_lib.figures.canvas import new_figure
 from unsep_lib.figures.html import STYLE, table
 from unsep_lib.figures.players import player_html
 from unsep_lib.files import write_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SPLITS = ("train", "test")
 CLIPPED_RUN = 3  # samples at full scale in a row from which a file counts as clipped
@@ -177,7 +180,7 @@ def _histogram(
     values = [value for group in groups.values() for value in group]
     low, high = min(values), max(values) * (1 + 1e-9)
     edges = numpy.geomspace(low, high, BINS).tolist() if logarithmic and high > low else BINS
-    figure = Figure(figsize=(8, 3), layout="constrained")
+    figure = new_figure(8, 3)
     axes = figure.subplots()
     axes.hist(list(groups.values()), bins=edges, stacked=True, label=list(groups))
     axes.set(title=title, xlabel=unit, ylabel=counted, xscale="log" if logarithmic else "linear")
@@ -188,7 +191,7 @@ def _histogram(
 
 
 def _bars(counts: Counter[str], title: str) -> str:
-    figure = Figure(figsize=(8, max(2.0, 0.16 * len(counts) + 1)), layout="constrained")
+    figure = new_figure(8, max(2.0, 0.16 * len(counts) + 1))
     axes = figure.subplots()
     names = sorted(counts, reverse=True)
     axes.barh(names, [counts[name] for name in names])
@@ -198,6 +201,8 @@ def _bars(counts: Counter[str], title: str) -> str:
 
 
 def _image(figure: Figure, text: str) -> str:
+    import matplotlib
+
     stream = io.BytesIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "unsep"}):
         figure.savefig(stream, format="svg", metadata={"Date": None})

@@ -12,7 +12,6 @@ import torch
 from pystoi import stoi as pystoi_stoi
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import bootstrap
-from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
 from unsep_lib.audio import SAMPLE_RATE, resample
 from unsep_lib.data.mixtures import Mixture
@@ -30,6 +29,8 @@ def si_sdr(estimate: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     Raises:
         ValueError: shapes differ.
     """
+    from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio  # imports matplotlib
+
     if estimate.shape != reference.shape:
         raise ValueError(f"expected an estimate of shape {tuple(reference.shape)}, got {tuple(estimate.shape)}")
     score = scale_invariant_signal_distortion_ratio(estimate.double(), reference.double(), zero_mean=True)

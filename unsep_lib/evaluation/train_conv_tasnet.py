@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy
 import torch
-from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 from tqdm import tqdm
 
 from unsep_lib.data.clips import Clip, read_manifest
@@ -127,6 +126,8 @@ def _drawn(streams: Sequence[CropStream], config: ControlConfig, step: int) -> t
 
 def _step(run: ControlRun, batches: Iterator[torch.Tensor], config: ControlConfig, bfloat16: bool) -> None:
     began = time.monotonic()
+    from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio  # imports matplotlib
+
     sources = next(batches).to(next(run.control.parameters()).device)
     with torch.autocast(sources.device.type, torch.bfloat16, enabled=bfloat16):
         estimates = run.control(sources.sum(dim=1)).float()

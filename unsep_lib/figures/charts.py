@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
+from typing import TYPE_CHECKING
 
 import numpy
 import torch
-from matplotlib import colormaps
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogFormatter, NullFormatter, ScalarFormatter
 
+from unsep_lib.figures.canvas import new_figure
 from unsep_lib.figures.spectrograms import Deviating, Trained
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def training_curve(curves: Mapping[str, Sequence[Trained]]) -> Figure:
     """Training loss (thin) and validation loss (points) over minutes, one colour a prior's curve from its card."""
-    figure = Figure(figsize=(6.5, 2.8), layout="constrained")
+    figure = new_figure(6.5, 2.8)
     axes = figure.subplots()
     for index, (name, curve) in enumerate(curves.items()):
         axes.plot([r["seconds"] / 60 for r in curve], [r["loss"] for r in curve], lw=0.8, color=f"C{index}", label=name)
@@ -32,7 +34,7 @@ def training_curve(curves: Mapping[str, Sequence[Trained]]) -> Figure:
 
 def band_losses(losses: Mapping[str, Sequence[float]], low: float, high: float) -> Figure:
     """Validation loss by band of ln σ between `low` and `high`, one line a prior."""
-    figure = Figure(figsize=(6.0, 2.8), layout="constrained")
+    figure = new_figure(6.0, 2.8)
     axes = figure.subplots()
     for name, bands in losses.items():
         edges = numpy.geomspace(low, high, len(bands) + 1)
@@ -44,7 +46,7 @@ def band_losses(losses: Mapping[str, Sequence[float]], low: float, high: float) 
 
 def matrix(values: torch.Tensor, rows: Sequence[str], columns: Sequence[str], label: str) -> Figure:
     """Values [row, column] as colours, with names on both axes."""
-    figure = Figure(figsize=(0.5 * len(columns) + 3, 0.4 * len(rows) + 2), layout="constrained")
+    figure = new_figure(0.5 * len(columns) + 3, 0.4 * len(rows) + 2)
     axes = figure.subplots()
     image = axes.imshow(values.numpy(), cmap="viridis")
     axes.set_xticks(range(len(columns)), columns, rotation=60, ha="right")
@@ -58,7 +60,9 @@ def cost(
     points: Mapping[str, tuple[float, float, float, float]], ylabel: str, xlabel: str = "seconds a mixture"
 ) -> Figure:
     """Quality against cost: points[name] = (cost, mean, low, high)."""
-    figure = Figure(figsize=(5.5, 3.0), layout="constrained")
+    from matplotlib.ticker import LogFormatter, ScalarFormatter
+
+    figure = new_figure(5.5, 3.0)
     axes = figure.subplots()
     for name, (seconds, mean, low, high) in points.items():
         axes.errorbar(seconds, mean, [[mean - low], [high - mean]], fmt="o", capsize=3, label=name)
@@ -70,7 +74,7 @@ def cost(
 
 def lines(series: Mapping[str, Sequence[float]], xlabel: str, ylabel: str) -> Figure:
     """Series over their index, on a logarithmic scale; zeros leave a gap."""
-    figure = Figure(figsize=(6.5, 2.6), layout="constrained")
+    figure = new_figure(6.5, 2.6)
     axes = figure.subplots()
     for name, values in series.items():
         axes.plot(values, label=name)
@@ -81,7 +85,7 @@ def lines(series: Mapping[str, Sequence[float]], xlabel: str, ylabel: str) -> Fi
 
 def posterior_figure(powers: Sequence[torch.Tensor], covariance: torch.Tensor) -> Figure:
     """Prior power of each source by DFT bin, and what the posterior leaves: covariance [bin, source, source]."""
-    figure = Figure(figsize=(7, 2.6), layout="constrained")
+    figure = new_figure(7, 2.6)
     axes = figure.subplots()
     for source, power in enumerate(powers):
         axes.semilogy(power.numpy(), color=f"C{source}", label=f"source {source + 1}: prior")
@@ -95,7 +99,9 @@ def posterior_figure(powers: Sequence[torch.Tensor], covariance: torch.Tensor) -
 
 def deviations_figure(rows: Sequence[Deviating]) -> Figure:
     """Bias against spread of `ground_truth.Deviation` rows: a line a solver, its most steps as a large mark."""
-    figure = Figure(figsize=(9, 5), layout="constrained")
+    from matplotlib import colormaps
+
+    figure = new_figure(9, 5)
     axes = figure.subplots()
     names = list(dict.fromkeys(row.solver for row in rows))
     colours = colormaps["viridis"](numpy.linspace(0, 0.95, len(names)))
@@ -114,7 +120,7 @@ def deviations_figure(rows: Sequence[Deviating]) -> Figure:
 def scores(table: Mapping[str, Mapping[str, tuple[float, float, float]]], ylabel: str) -> Figure:
     """Means with intervals: table[group][series] = (mean, low, high)."""
     series = list(dict.fromkeys(name for row in table.values() for name in row))
-    figure = Figure(figsize=(1.6 * len(table) + 3, 3.2), layout="constrained")
+    figure = new_figure(1.6 * len(table) + 3, 3.2)
     axes = figure.subplots()
     width = 0.8 / len(series)
     for index, name in enumerate(series):
@@ -144,7 +150,10 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, flo
 
 def pareto(points: Mapping[str, Sequence[tuple[float, float]]], xlabel: str, ylabel: str) -> Figure:
     """Quality against cost, points[name] = (cost, quality) by number of steps; the front as a thick line behind."""
-    figure = Figure(figsize=(9, 4.5), layout="constrained")
+    from matplotlib import colormaps
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    figure = new_figure(9, 4.5)
     axes = figure.subplots()
     front = pareto_front([point for own in points.values() for point in own])
     axes.step(*zip(*front, strict=True), where="post", color="0.8", lw=6, solid_capstyle="round", label="Pareto front")
@@ -159,7 +168,7 @@ def pareto(points: Mapping[str, Sequence[tuple[float, float]]], xlabel: str, yla
 
 def differences(rows: Mapping[str, Interval], xlabel: str) -> Figure:
     """Differences with their intervals, one line each, beside zero: rows[name] = (mean, low, high)."""
-    figure = Figure(figsize=(7.5, 0.32 * len(rows) + 1.0), layout="constrained")
+    figure = new_figure(7.5, 0.32 * len(rows) + 1.0)
     axes = figure.subplots()
     places = numpy.arange(len(rows))
     means, lows, highs = (numpy.array(values) for values in zip(*rows.values(), strict=True))
@@ -175,7 +184,7 @@ def curves(
     series: Mapping[str, tuple[Sequence[float], Sequence[float]]], xlabel: str, ylabel: str, log: str = "xy"
 ) -> Figure:
     """Lines series[name] = (x, y); log: the axes on a logarithmic scale, "", "x", "y" or "xy"."""
-    figure = Figure(figsize=(6.5, 2.8), layout="constrained")
+    figure = new_figure(6.5, 2.8)
     axes = figure.subplots()
     for (name, (across, up)), mark in zip(series.items(), cycle(MARKS), strict=False):
         axes.plot(across, up, marker=mark, markersize=4, label=name)
@@ -193,7 +202,7 @@ def bars(table: Mapping[str, Mapping[str, float]], ylabel: str) -> Figure:
 
 def staircase(values: Mapping[str, float], ylabel: str) -> Figure:
     """A value after each of several changes, in order, each with what it adds to the one before it."""
-    figure = Figure(figsize=(1.25 * len(values) + 1.5, 3.0), layout="constrained")
+    figure = new_figure(1.25 * len(values) + 1.5, 3.0)
     axes = figure.subplots()
     heights = list(values.values())
     axes.bar(range(len(values)), heights, color="C0", width=0.95)
@@ -207,7 +216,7 @@ def staircase(values: Mapping[str, float], ylabel: str) -> Figure:
 
 def scatter(points: Mapping[str, Sequence[tuple[float, float]]], xlabel: str, ylabel: str) -> Figure:
     """Points points[name] = (x, y)."""
-    figure = Figure(figsize=(5.5, 3.4), layout="constrained")
+    figure = new_figure(5.5, 3.4)
     axes = figure.subplots()
     for index, ((name, own), mark) in enumerate(zip(points.items(), cycle(MARKS), strict=False)):
         axes.plot(*zip(*own, strict=True), mark, color=f"C{index}", markersize=5, alpha=0.8, label=name)

@@ -5,10 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+
+from unsep_lib.figures.canvas import new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 EXTENT = 2.0  # half the width of a plane
 CENTRES, WIDTH = numpy.array([[-0.9, 0.5], [0.9, -0.3]]), 0.45  # of the two kinds of point that `landscape` knows
@@ -84,7 +89,7 @@ def distortion(reference: Sequence[float], estimate: Sequence[float]) -> Figure:
 
 
 def _plane() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(4.6, 3.6), layout="constrained")
+    figure = new_figure(4.6, 3.6)
     axes = figure.subplots()
     axes.set_aspect("equal")
     return figure, axes

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy
 import torch
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+
+from unsep_lib.figures.canvas import new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PANEL = 3.1  # inches
 
@@ -65,7 +70,7 @@ def shares_figure(estimate: tuple[float, float], total: float, shares: Mapping[s
 
 
 def _panels(titles: Sequence[str], total: float, extent: float) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(PANEL * len(titles) + 0.4, PANEL + 0.3), layout="constrained")
+    figure = new_figure(PANEL * len(titles) + 0.4, PANEL + 0.3)
     panels = list(figure.subplots(1, len(titles), squeeze=False, sharey=True)[0])
     across = numpy.array([-extent, extent])
     for axes, title in zip(panels, titles, strict=True):

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from unsep_lib.audio import SAMPLE_RATE
+from unsep_lib.figures.canvas import new_figure
 from unsep_lib.figures.spectrograms import Seen, decibels, draw_spectrogram
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def emerging(snapshots: Sequence[Seen], names: Sequence[str], columns: int = 5) -> Figure:
     """Noisy states and clean estimates of one separation at a few steps: a row each of both for every source."""
     chosen = [snapshots[index] for index in numpy.linspace(0, len(snapshots) - 1, columns).round().astype(int)]
-    figure = Figure(figsize=(2.2 * columns + 0.8, 3.4 * len(names)), layout="constrained")
+    figure = new_figure(2.2 * columns + 0.8, 3.4 * len(names))
     grid = figure.subplots(2 * len(names), columns, squeeze=False, sharex=True, sharey=True)
     top = max(decibels(source).max() for source in snapshots[-1].clean[0])
     for column, snapshot in enumerate(chosen):
@@ -34,7 +38,7 @@ def trajectory(snapshots: Sequence[Seen]) -> Figure:
     """Residual level, noise level and guidance norms over the steps of one separation (first mixture of a batch)."""
     guidance = snapshots[0].guidance
     guided = guidance is not None
-    figure = Figure(figsize=(9 if guided else 6.5, 2.6), layout="constrained")
+    figure = new_figure(9 if guided else 6.5, 2.6)
     panels = figure.subplots(1, 3 if guided else 2)
     steps = [snapshot.step for snapshot in snapshots]
     residual = [20 * numpy.log10(snapshot.residual[0].square().mean().sqrt().item() + 1e-9) for snapshot in snapshots]
@@ -58,7 +62,7 @@ def _guidance_norms(snapshots: Sequence[Seen], source: int) -> list[float]:
 def moment(snapshots: Sequence[Seen], names: Sequence[str], index: int) -> Figure:
     """One step of a separation: state and clean estimate of every source, the residual, and norms over all steps."""
     snapshot, top = snapshots[index], max(decibels(source).max() for source in snapshots[-1].clean[0])
-    figure = Figure(figsize=(3.0 * (len(names) + 1), 4.4), layout="constrained")
+    figure = new_figure(3.0 * (len(names) + 1), 4.4)
     grid = figure.subplots(2, len(names) + 1, squeeze=False)
     seconds = snapshot.state.shape[-1] / SAMPLE_RATE
     for source, name in enumerate(names):
@@ -89,7 +93,7 @@ def compared_runs(runs: Mapping[str, Sequence[Seen]], names: Sequence[str], chos
     """Last estimates and residual of the chosen run's snapshots; the residual's norm over the steps of every run."""
     last = runs[chosen][-1]
     top, seconds = max(decibels(source).max() for source in last.clean[0]), last.clean.shape[-1] / SAMPLE_RATE
-    figure = Figure(figsize=(3.0 * (len(names) + 2), 2.6), layout="constrained")
+    figure = new_figure(3.0 * (len(names) + 2), 2.6)
     panels = figure.subplots(1, len(names) + 2)
     for axes, name, source in zip(panels, names, last.clean[0], strict=False):
         draw_spectrogram(axes, decibels(source), top, seconds, f"{name}\nguidance {chosen}")
@@ -112,7 +116,7 @@ def step_lengths(
 
     right: dotted lines in other units, on an axis of their own; last: steps at the end that a second panel enlarges.
     """
-    figure = Figure(figsize=(9.5 if last else 6.5, 3.0), layout="constrained")
+    figure = new_figure(9.5 if last else 6.5, 3.0)
     panels = figure.subplots(1, 2 if last else 1, squeeze=False)[0]
     for axes, since in zip(panels, (0, -last), strict=False):
         for name, values in lengths.items():

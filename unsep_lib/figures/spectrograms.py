@@ -7,16 +7,19 @@ import html
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import Field
-from typing import Any, ClassVar, NotRequired, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, NotRequired, Protocol, TypedDict
 
 import numpy
 import torch
 from IPython.display import HTML
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 
 from unsep_lib.audio import SAMPLE_RATE
+from unsep_lib.figures.canvas import new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 WEBP_QUALITY = 80  # of 100; text stays crisp
 
@@ -126,7 +129,7 @@ def spectrograms(tracks: Mapping[str, torch.Tensor], columns: int = 4) -> Figure
     """Spectrograms of tracks [time] at 16 kHz, side by side on one decibel scale."""
     rows = -(-len(tracks) // columns)
     columns = min(columns, len(tracks))
-    figure = Figure(figsize=(3.1 * columns + 0.8, 2.4 * rows), layout="constrained")
+    figure = new_figure(3.1 * columns + 0.8, 2.4 * rows)
     grid = list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
     levels = {title: decibels(samples) for title, samples in tracks.items()}
     top = max(level.max() for level in levels.values())
@@ -141,7 +144,7 @@ def spectrograms(tracks: Mapping[str, torch.Tensor], columns: int = 4) -> Figure
 
 def spans_figure(samples: torch.Tensor, spans: Sequence[tuple[float, float]]) -> Figure:
     """Waveform [time] at 16 kHz with its active spans (seconds) shaded."""
-    figure = Figure(figsize=(8, 1.8), layout="constrained")
+    figure = new_figure(8, 1.8)
     axes = figure.subplots()
     axes.plot(numpy.arange(len(samples)) / SAMPLE_RATE, samples.numpy(), lw=0.4)
     for start, stop in spans:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from matplotlib.figure import Figure
 
 from unsep_lib.audio import SAMPLE_RATE, write_audio
 from unsep_lib.data.clips import Clip, read_manifest
@@ -15,6 +15,9 @@ from unsep_lib.data.embedded import REPOSITORY, embedded_clips
 from unsep_lib.files import atomic_path, write_json
 from unsep_lib.notebook.profiles import Profile, load_profile
 from unsep_lib.versions import versions
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 OUT_VARIABLE = "UNSEP_OUT"
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING
 
 import ipywidgets
 import torch
 from IPython.display import HTML, display
-from matplotlib.figure import Figure
 from traitlets import Bunch
 
 from unsep_lib.figures import described, emerging, moment, spectrograms
 from unsep_lib.figures.players import players
 from unsep_lib.figures.spectrograms import Seen
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
