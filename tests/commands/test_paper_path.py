@@ -53,7 +53,10 @@ def random_priors():
 
 def profile_of(folder, **changes):
     """The paper profile's own TOML with a few values changed."""
-    text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in (PAPER | changes).items())
+    table = PAPER | changes
+    steps = table.pop("steps")
+    text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
+    text += "[steps]\n" + "".join(f"{solver} = {count}\n" for solver, count in steps.items())
     (folder / "mine.toml").write_text(text)
     return str(folder / "mine.toml")
 
@@ -65,12 +68,13 @@ def evaluated(mixtures, out, *options):
 
 def test_the_profile_asks_for_the_papers_priors_and_solver_on_a_gpu():
     assert (PAPER["speech_prior"], PAPER["sound_prior"]) == ("paper-speech", "paper-sound")
-    assert (PAPER["solver"], PAPER["solver_steps"], PAPER["device"]) == ("hybrid", 200, "cuda")
+    assert (PAPER["solver"], PAPER["steps"]["hybrid"], PAPER["device"]) == ("hybrid", 200, "cuda")
 
 
 def test_the_five_tasks_run_as_the_profile_says_on_random_weights(home, five_tasks, tmp_path, capsys):
     random_priors()
-    changes = {"speech_prior": "random-speech", "sound_prior": "random-sound", "solver_steps": 1, "device": "cpu"}
+    changes = {"speech_prior": "random-speech", "sound_prior": "random-sound", "device": "cpu"}
+    changes["steps"] = {"hybrid": 1}
     rows = evaluated(five_tasks, tmp_path / "a.json", "--profile", profile_of(tmp_path, **changes))
     assert "note: random-speech holds weights from a formula, trained on nothing" in capsys.readouterr().err
     assert {row["mixture"].rpartition("_")[0] for row in rows} == TASKS.keys()

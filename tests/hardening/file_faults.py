@@ -38,8 +38,8 @@ def everywhere(name, missing, damaged):
 
 
 PROFILE = {
-    "train_minutes": "0.05", "mixtures_per_task": "1", "seeds": "1", "solver": '"projection"', "solver_steps": "1",
-    "projection_steps": "1", "sample_steps": "1", "truth_seeds": "8", "speech_prior": '"speech"',
+    "train_minutes": "0.05", "mixtures_per_task": "1", "seeds": "1", "solver": '"projection"',
+    "steps": "{ projection = 1 }", "truth_seeds": "8", "speech_prior": '"speech"',
     "sound_prior": '"sound"', "device": '"cpu"', "speech_data": '""', "sound_data": '""',
 }  # fmt: skip
 
@@ -57,11 +57,11 @@ PROFILES = (
     Fault("key twice", partial(profile, extra="seeds = 2\n"), NO_TOML),
     Fault("key unknown", partial(profile, extra="speed = 2\n"), "unknown key 'speed'"),
     Fault("key missing", partial(profile, seeds=""), "'seeds' is missing"),
-    Fault("another type", partial(profile, seeds='"two"'), "expected int for 'seeds'"),
-    Fault("NaN", partial(profile, train_minutes="nan"), "'train_minutes' above 0"),
-    Fault("infinity", partial(profile, train_minutes="inf"), "'train_minutes' above 0"),
-    Fault("negative", partial(profile, projection_steps="-1"), "'projection_steps' above 0"),
-    Fault("zero", partial(profile, seeds="0"), "'seeds' above 0"),
+    Fault("another type", partial(profile, seeds='"two"'), "'seeds': expected an integer"),
+    Fault("NaN", partial(profile, train_minutes="nan"), "'train_minutes': expected a finite number"),
+    Fault("infinity", partial(profile, train_minutes="inf"), "'train_minutes': expected a finite number"),
+    Fault("negative", partial(profile, steps="{ projection = -1 }"), "'projection': expected a number above 0"),
+    Fault("zero", partial(profile, seeds="0"), "'seeds': expected a number above 0"),
     Fault("too large for a float", partial(profile, train_minutes="1" + "0" * 400), "'train_minutes'"),
     Fault("4301 digits", partial(profile, seeds="1" * 4301), NO_TOML),
     Fault("as meant", profile),
@@ -94,16 +94,14 @@ EXPERIMENTS = (
     Fault("another type", partial(experiment, seeds='["two"]'), "expected an integer"),
     Fault("seeds twice", partial(experiment, seeds="[1, 1]"), "each item of 'seeds' once"),
     Fault("seeds none", partial(experiment, seeds="[]"), "at least one item in 'seeds'"),
-    Fault("seed negative", partial(experiment, seeds="[-1]"), "'seeds' of 0"),
+    Fault("seed negative", partial(experiment, seeds="[-1]"), "'seeds', item 1: expected 0 or above"),
     Fault("seed 2⁶⁴", partial(experiment, seeds=f"[{2**64}]")),
     Fault("seed of 4301 digits", partial(experiment, seeds=f"[{'1' * 4301}]"), NO_TOML),
-    Fault("steps 0", partial(experiment, steps="[0]"), "'steps' of 1"),
+    Fault("steps 0", partial(experiment, steps="[0]"), "'steps', item 1: expected 1 or above"),
     Fault("solver unknown", partial(experiment, solver="magic"), "magic"),
     Fault("mixtures missing", partial(experiment, mixtures="/nowhere"), "no such folder of mixtures"),
-    Fault("seconds NaN", partial(experiment, more="conditions = [{ name = 'a', seconds = nan }]\n"), "'seconds' of 0"),
-    Fault(
-        "seconds infinite", partial(experiment, more="conditions = [{ name = 'a', seconds = inf }]\n"), "'seconds' of 0"
-    ),
+    Fault("seconds NaN", partial(experiment, more="conditions = [{ name = 'a', seconds = nan }]\n"), "'seconds'"),
+    Fault("seconds infinite", partial(experiment, more="conditions = [{ name = 'a', seconds = inf }]\n"), "'seconds'"),
     Fault(
         "level NaN",
         partial(experiment, more="conditions = [{ name = 'a', level_difference = nan }]\n"),
