@@ -82,6 +82,38 @@ def test_notebooks_run_report_and_fail_for_real(tmp_path, capsys):
     assert "00_first: up to date" in capsys.readouterr().err
 
 
+MEETING = """
+import os, pathlib, time
+
+folder, me, other = pathlib.Path(os.environ["UNSEP_OUT"]), "{me}", "{other}"
+folder.joinpath(me).touch()
+deadline = time.monotonic() + 300
+while not folder.joinpath(other).exists():
+    assert time.monotonic() < deadline, other + " does not run beside " + me
+    time.sleep(0.1)
+print("threads", os.environ["OMP_NUM_THREADS"])
+"""
+
+
+def test_two_notebooks_run_at_a_time_with_one_thread_each_and_without_warnings(tmp_path, capfd):
+    folder, out = tmp_path / "notebooks", tmp_path / "out"
+    write_notebook(folder / "00_first.ipynb", MEETING.format(me="00", other="01"))
+    write_notebook(folder / "01_second.ipynb", MEETING.format(me="01", other="00"))
+    reproduce(folder, "smoke", out, jobs=2)
+    for name in ("00_first", "01_second"):
+        assert "threads 1" in (out / "notebooks" / f"{name}.ipynb").read_text()
+        assert json.loads((out / "stamps" / f"{name}.json").read_text())["memory_mb"] > 10
+    said = capfd.readouterr().err
+    assert "2 of 2 notebooks are done" in said and "WARNING" not in said
+    reproduce(folder, "smoke", out, jobs=2)
+    assert capfd.readouterr().err.count("up to date") == 2
+
+
+def test_fewer_than_one_job_is_refused(notebooks, tmp_path):
+    with pytest.raises(ValueError, match="at least 1 worker, got 0"):
+        reproduce(notebooks, "smoke", tmp_path / "out", jobs=0)
+
+
 def test_notebooks_run_in_order_and_what_is_up_to_date_is_skipped(notebooks, tmp_path, executor):
     report = reproduce(notebooks, "smoke", tmp_path / "out")
     assert executor.names() == NAMES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -17,6 +18,9 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--profile", default="", help="smoke, tutorial, paper or a TOML file")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR")
     parser.add_argument("--force", action="store_true", help="run what is done and up to date again")
+    parser.add_argument(
+        "--jobs", type=int, default=min(2, os.cpu_count() or 1), help="notebooks run at a time (default %(default)s)"
+    )
     parser.add_argument("--open", action="store_true", help="show the report in a browser")
     reference = parser.add_mutually_exclusive_group()
     reference.add_argument(
@@ -40,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(f"the profile {profile.name} has no reference run; make one with --update-reference")
     report = reproduce(
         notebooks, arguments.profile or profile.name, arguments.out, force=arguments.force,
-        update_reference=arguments.update_reference,
+        update_reference=arguments.update_reference, jobs=arguments.jobs,
     )  # fmt: skip
     print(report)
     if arguments.open:

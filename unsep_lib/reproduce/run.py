@@ -11,20 +11,25 @@ import time
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
 
 import papermill
 import psutil
+from traitlets.config import Config
 
 from unsep_lib.data.embedded import REPOSITORY, embedded_dir
 from unsep_lib.files import alone, clear_partials, write_json
 from unsep_lib.notebook.profiles import PROFILE_VARIABLE, load_profile
 from unsep_lib.notebook.start import OUT_VARIABLE
+from unsep_lib.parallel import spread
 from unsep_lib.priors.checkpoints import PRETRAINED
 from unsep_lib.reproduce.reference import reference_path, write_reference
 from unsep_lib.reproduce.report import write_report
 
 MEMORY_INTERVAL = 0.2  # seconds between readings of a notebook's memory
+ENCRYPTED = Config(KernelManager={"transport_encryption": "auto"})  # else ipykernel warns of plain TCP
 CELL_SECONDS = 3600  # a cell may take, beside the training that the profile asks for
 
 
@@ -40,15 +45,18 @@ def notebooks_dir() -> Path:
     return folder
 
 
-def reproduce(notebooks: Path, profile: str, out: Path, *, force: bool = False, update_reference: bool = False) -> Path:
+def reproduce(
+    notebooks: Path, profile: str, out: Path, *, force: bool = False, update_reference: bool = False, jobs: int = 1
+) -> Path:
     """Execute `notebooks`/*.ipynb by papermill into `out` and write `out/index.html`; returns its path.
 
-    A notebook is skipped when it, the library, the priors and the profile are as at its last good run. The
-    notebook that fails is kept as executed so far, beside a sentence on its cell. `update_reference` makes this run the
-    one that later runs of the profile are compared with.
+    `jobs` notebooks run at a time, with one thread each where they are several. A notebook is skipped when it, the
+    library, the priors and the profile are as at its last good run and no notebook before it runs. The notebook that
+    fails is kept as executed so far, beside a sentence on its cell. `update_reference` makes this run the one that
+    later runs of the profile are compared with.
 
     Raises:
-        ValueError: no notebooks, one that fails, or another run in `out`.
+        ValueError: no notebooks, one that fails, another run in `out`, or fewer than one job.
     """
     out = out.resolve()
     sources = sorted(notebooks.glob("*.ipynb"))
@@ -57,26 +65,37 @@ def reproduce(notebooks: Path, profile: str, out: Path, *, force: bool = False, 
     with alone(out):
         for folder in (path for path in out.rglob("*") if path.is_dir()):
             clear_partials(folder)
-        return _reproduce_held(sources, profile, out, force, update_reference)
+        current = [] if force else list(takewhile(partial(_up_to_date, profile=profile, out=out), sources))
+        for source in current:
+            print(f"{source.stem}: up to date", file=sys.stderr)
+        due = sources[len(current) :]
+        threads = 1 if min(jobs, len(due)) > 1 else None
+        run = partial(_run, profile=profile, out=out, threads=threads)
+        for done, _ in enumerate(spread(run, due, jobs, chunk=1), start=len(current) + 1):
+            print(f"{done} of {len(sources)} notebooks are done", file=sys.stderr, flush=True)
+        names, reference = [source.stem for source in sources], reference_path(load_profile(profile).name)
+        if update_reference:
+            write_reference(out, names, reference)
+        return write_report(out, names, profile, reference)
 
 
-def _reproduce_held(sources: list[Path], profile: str, out: Path, force: bool, update_reference: bool) -> Path:
-    rerun = force
-    for number, source in enumerate(sources, start=1):
-        stamp = out / "stamps" / f"{source.stem}.json"
-        digest = _digest(source, profile)
-        if not rerun and stamp.is_file() and json.loads(stamp.read_text())["digest"] == digest:
-            print(f"[{number}/{len(sources)}] {source.stem}: up to date", file=sys.stderr)
-            continue
-        rerun = True
-        stamp.unlink(missing_ok=True)
-        print(f"[{number}/{len(sources)}] {source.stem} …", file=sys.stderr, flush=True)
-        seconds, memory = _execute(source, profile, out)
-        write_json(stamp, {"digest": digest, "seconds": seconds, "memory_mb": memory, "profile": profile})
-    names, reference = [source.stem for source in sources], reference_path(load_profile(profile).name)
-    if update_reference:
-        write_reference(out, names, reference)
-    return write_report(out, names, profile, reference)
+def _stamp(source: Path, out: Path) -> Path:
+    return out / "stamps" / f"{source.stem}.json"
+
+
+def _up_to_date(source: Path, profile: str, out: Path) -> bool:
+    stamp = _stamp(source, out)
+    return stamp.is_file() and bool(json.loads(stamp.read_text())["digest"] == _digest(source, profile))
+
+
+def _run(source: Path, profile: str, out: Path, threads: int | None) -> None:
+    """Execute a notebook and write its stamp."""
+    stamp, digest = _stamp(source, out), _digest(source, profile)
+    stamp.unlink(missing_ok=True)
+    print(f"{source.stem} …", file=sys.stderr, flush=True)
+    seconds, memory = _execute(source, profile, out, threads)
+    print(f"{source.stem}: {seconds:.0f} s", file=sys.stderr, flush=True)
+    write_json(stamp, {"digest": digest, "seconds": seconds, "memory_mb": memory, "profile": profile})
 
 
 def _digest(notebook: Path, profile: str) -> str:
@@ -96,15 +115,18 @@ def _code_of(file: Path) -> bytes:
     return json.dumps([(cell["cell_type"], cell["source"]) for cell in cells]).encode()
 
 
-def _execute(source: Path, profile: str, out: Path) -> tuple[float, float]:
+def _execute(source: Path, profile: str, out: Path, threads: int | None) -> tuple[float, float]:
     target = out / "notebooks" / source.name
     target.parent.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    with _environment({PROFILE_VARIABLE: profile, OUT_VARIABLE: str(out)}), _peak_memory() as peak:
+    environment = {PROFILE_VARIABLE: profile, OUT_VARIABLE: str(out)}
+    if threads:
+        environment["OMP_NUM_THREADS"] = str(threads)
+    with _environment(environment), _peak_memory() as peak:
         try:
             papermill.execute_notebook(
                 source, target, parameters={"profile": profile}, kernel_name="python3", cwd=str(source.parent),
-                progress_bar=False, execution_timeout=_timeout(profile),
+                progress_bar=False, execution_timeout=_timeout(profile), config=ENCRYPTED,
             )  # fmt: skip
         except papermill.PapermillExecutionError as error:
             raise ValueError(
