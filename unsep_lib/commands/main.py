@@ -13,6 +13,7 @@ from unsep_lib.commands import (
     checkpoint,
     course,
     data,
+    enrol,
     evaluate,
     experiment,
     info,
@@ -21,7 +22,7 @@ from unsep_lib.commands import (
     train,
 )
 
-COMMANDS = (separate, app, evaluate, experiment, data, train, reproduce, course, checkpoint, bench, info)
+COMMANDS = (separate, app, enrol, evaluate, experiment, data, train, reproduce, course, checkpoint, bench, info)
 BAD_INPUT, INTERRUPTED = 2, 130  # exit codes: argparse's, and the shell's for Ctrl-C
 
 
