@@ -1,14 +1,20 @@
+import re
+import subprocess
+from collections import defaultdict
+
 import numpy
 import pytest
 import torch
 
+from data_prep import free_corpora
+from data_prep.broad_sets import COUNT, EXAMPLE_SECONDS, examples_of, half_of, read_sexes, voice_pairs
 from data_prep.long_mixtures import SECONDS, long_mixture
 from data_prep.packages import Package
 from data_prep.phrases import DRUM_CHANNEL, INSTRUMENTS, compose
 from data_prep.training_sounds import strung_phrase
 from data_prep.yardsticks import SELECTION_CLIPS, SELECTION_SPEAKERS, split_yardsticks
 from unsep_lib.audio import write_audio
-from unsep_lib.data.clips import Clip, speaker_of
+from unsep_lib.data.clips import Clip, read_manifest, speaker_of
 
 RATE = 16_000
 
@@ -97,3 +103,76 @@ def test_the_last_matching_stanza_of_a_copyright_file_holds(tmp_path):
     package = Package("sounds", "1", tmp_path)
     assert package.terms("etc/b.flac") == ("CC0", "Ann")
     assert package.terms("other") == ("GPL-3", "Everyone")
+
+
+def test_pairs_of_voices_are_by_turns_of_one_sex_and_of_both_and_use_every_speaker_before_any_again():
+    sexes = {f"{n:02d}": "fm"[n % 2] for n in range(20)}
+    pairs = list(voice_pairs(sorted(sexes), sexes, numpy.random.default_rng(0)))
+    assert len(pairs) == COUNT
+    for task, (first, second) in pairs:
+        assert first != second
+        assert (sexes[first] == sexes[second]) == (task == "2speakers-same-sex")
+    uses = [sum(speaker in pair for _, pair in pairs) for speaker in sexes]
+    assert set(uses) == {2}
+    with pytest.raises(ValueError, match="two test speakers or more of either sex, got 10 and 1"):
+        list(voice_pairs([*sorted(sexes)[::2], "01"], sexes, numpy.random.default_rng(0)))
+
+
+def test_examples_are_other_recordings_of_the_speaker_up_to_a_minute():
+    clips = [Clip("an4", f"/an4/fash/{n}.wav", f"{n}", "", "test", RATE, 20 * RATE, ()) for n in range(8)]
+    files = examples_of(clips, clips[1])
+    assert clips[1].file not in files
+    assert len(files) == EXAMPLE_SECONDS / 20
+
+
+def test_every_speaker_is_in_one_half_and_a_table_of_sexes_that_is_none_is_refused(tmp_path):
+    halves = [half_of(str(number)) for number in range(100)]
+    assert 35 < halves.count("claim") < 65
+    (tmp_path / "sex").write_text("SPEAKER0003\tm\n0024\tF\n")
+    assert read_sexes([tmp_path / "sex"]) == {"0003": "m", "0024": "f"}
+    (tmp_path / "sex").write_text("0003 male\n")
+    with pytest.raises(ValueError, match="expected lines of a speaker and m or f"):
+        read_sexes([tmp_path / "sex"])
+
+
+@pytest.fixture(scope="module")
+def snapshots(tmp_path_factory):
+    """Two git clones as `free_corpora` wants them: notes of three dynamics each, and voices."""
+    folder = tmp_path_factory.mktemp("snapshots")
+    tone = 0.3 * torch.sin(6.2832 * 440 * torch.arange(2 * 22_050) / 22_050)
+    notes = folder / "skratchdot+philharmonia-samples"
+    for number, pitch in enumerate("ABCDEFG"):
+        for octave in range(5):
+            for dynamic in ("forte", "piano"):
+                name = f"flute_{pitch}{octave}_{dynamic}.wav"
+                write_audio(notes / "audio" / "flute" / name, tone * (1 + number + 7 * octave) / 40, 22_050)
+    write_audio(notes / "audio" / "bassoon" / "bassoon_A2_forte.wav", tone, 22_050)
+    for name in ("copy_of_flute_C1.wav", "flute_clipped.wav"):
+        samples = tone * 2 / 40 if "copy" in name else (9 * tone).clamp(-1, 1)
+        write_audio(notes / "audio" / "oboe" / name, samples, 22_050)
+    voices = folder / "jimbozhang+speechocean762"
+    for speaker in ("SPEAKER0003", "SPEAKER0008"):
+        write_audio(voices / "WAVE" / speaker / f"{speaker[-4:]}.WAV", tone / int(speaker[-1]), 22_050)
+    for clone in (notes, voices):
+        identity = ["-c", "user.name=x", "-c", "user.email=x"]
+        for arguments in (["init", "-q"], ["add", "."], [*identity, "commit", "-q", "-m", "x"]):
+            subprocess.run(["git", "-C", clone, *arguments], check=True)
+    return folder
+
+
+def test_free_corpora_hold_whole_notes_and_speakers_out_and_leave_unknown_classes_out(snapshots, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["free_corpora", "--snapshots", str(snapshots), "--out", str(tmp_path)])
+    free_corpora.main()
+    sounds = read_manifest(tmp_path / "sounds.jsonl")
+    assert {found.label for found in sounds} == {"Flute", "Oboe"}
+    splits = defaultdict(set)
+    for found in sounds:
+        assert (found.sample_rate, found.corpus) == (RATE, "philharmonia-samples")
+        splits[re.search(r"_([A-G]\d|clipped)", found.file)[1]].add(found.split)
+    assert all(len(split) == 1 for split in splits.values())
+    assert 2 <= sum(split == {"test"} for split in splits.values()) <= 14
+    voices = {speaker_of(found): found.split for found in read_manifest(tmp_path / "speech.jsonl")}
+    assert voices == {"SPEAKER0003": "train", "SPEAKER0008": "test"}
+    table = (tmp_path / "sources.md").read_text()
+    assert "CC BY-SA 3.0" in table
+    assert "| speechocean762 | 1 | 0.0 | 1 | CC BY 4.0 |" in table

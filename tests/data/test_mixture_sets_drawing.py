@@ -102,6 +102,7 @@ def test_sounds_without_a_label_are_no_class(clips):
     [
         ("LibriSpeech", "train-clean-100/103/1240/103-1240-0000.flac", "103"),
         ("VCTK", "wav48_silence_trimmed/p225/p225_001_mic1.flac", "p225"),
+        ("an4", "speech/an4/fash/an4__an251-fash-b.flac", "fash"),
         ("asterisk-it", "voices/speech/hello.flac", "asterisk-it"),
     ],
 )

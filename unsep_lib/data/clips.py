@@ -21,6 +21,7 @@ SPAN_ENERGY = 1e-4  # … whose summed energy exceeds this
 MANIFEST_FIELDS = ("corpus", "file", "sha256", "label", "split", "sample_rate", "frames", "spans")
 MEASURED_FIELDS = ("verified", "level", "peak", "clipped", "size", "modified")  # a manifest may lack these
 SPLITS = ("train", "test")
+SPEAKER_FOLDERS = {"LibriSpeech": 1, "VCTK": 0, "speechocean762": 0, "an4": 0}  # folders above the file's own
 KINDS = {
     **dict.fromkeys(("corpus", "file", "sha256", "label", "split"), (str,)),
     **dict.fromkeys(("sample_rate", "frames"), (int,)),
@@ -95,10 +96,10 @@ def draw_start(clip: Clip, seconds: float, generator: numpy.random.Generator) ->
 
 
 def speaker_of(clip: Clip) -> str:
-    """Who speaks in a clip: LibriSpeech and VCTK name the speaker's folder, other corpora are one voice each."""
-    if clip.corpus == "LibriSpeech":
-        return Path(clip.file).parent.parent.name
-    return Path(clip.file).parent.name if clip.corpus == "VCTK" else clip.corpus
+    """Who speaks in a clip: a folder's name in the corpora of `SPEAKER_FOLDERS`; other corpora are one voice each."""
+    if clip.corpus not in SPEAKER_FOLDERS:
+        return clip.corpus
+    return Path(clip.file).parents[SPEAKER_FOLDERS[clip.corpus]].name
 
 
 def read_crop(
