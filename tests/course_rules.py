@@ -105,7 +105,8 @@ def counted(notebook):
     words = len(re.findall(r"\w+", re.sub(r"\$[^$]+\$|`[^`]*`|\]\([^)]*\)", " ", prose(cells))))
     players = [
         cell for cell in shown
-        if sum(str(output.get("data", {})).count("<audio") for output in cell.outputs) >= 3
+        if "noise_slider(" not in cell.source
+        and sum(str(output.get("data", {})).count("<audio") for output in cell.outputs) >= 3
     ]  # fmt: skip
     return Counts(
         lines=[len([line for line in cell.source.splitlines() if line.strip()]) for cell in shown],
@@ -113,7 +114,7 @@ def counted(notebook):
         pictures=outputs.count("<img "),
         words=words,
         imports=sum(len(imported(cell.source)) for cell in shown),
-        asserts=sum(cell.source.count("assert") for cell in code),
+        asserts=sum(len(re.findall(r"\bassert|\.holds\(", cell.source)) for cell in code),
         exercises=exercises,
         unchecked=[number for number, _ in exercises if f'assert check("{number}", ' not in solutions],
         unfolded=sum(not folded(cell) for cell in code if {"plumbing", "solution"} & set(tags(cell))),

@@ -10,6 +10,7 @@ from PIL import Image
 from unsep_lib.evaluation.gaussian import Deviation, gaussian_example, posterior
 from unsep_lib.evaluation.metrics import si_sdr
 from unsep_lib.figures import (
+    best_guesses,
     cost,
     described,
     deviations_figure,
@@ -25,7 +26,7 @@ from unsep_lib.figures import (
     towards_the_sum,
     trajectory,
 )
-from unsep_lib.figures.glossary import density, score
+from unsep_lib.figures.glossary import best_guess, causes, density, score
 from unsep_lib.figures.players import mp3, player_table, players
 from unsep_lib.solvers import Snapshot
 
@@ -167,3 +168,28 @@ def test_a_table_has_a_player_per_method_and_source_and_its_rows_can_be_hidden()
         player_table({})
     with pytest.raises(ValueError, match="among mixture, a <b>, got other"):
         player_table(tracks, known=["other"])
+
+
+@pytest.mark.parametrize("sigma", [0.2, 0.6, 1.8])
+def test_the_best_guess_is_the_mean_of_the_causes_and_points_along_the_score_of_the_noisy_density(sigma):
+    noisy = numpy.array([0.4, 0.9])
+    cloud = causes(noisy, sigma, 200_000)
+    numpy.testing.assert_allclose(cloud.mean(axis=0), best_guess(noisy, sigma), atol=0.01)
+
+    def noisy_density(point):  # p(x) convolved with the noise, by a sum over a fine grid
+        axis = numpy.linspace(-5, 5, 401)
+        grid = numpy.stack(numpy.meshgrid(axis, axis), axis=-1)
+        return (density(grid) * numpy.exp(-((grid - point) ** 2).sum(axis=-1) / (2 * sigma**2))).sum()
+
+    steps = 1e-4 * numpy.eye(2)
+    slope = [(numpy.log(noisy_density(noisy + s)) - numpy.log(noisy_density(noisy - s))) / 2e-4 for s in steps]
+    numpy.testing.assert_allclose((best_guess(noisy, sigma) - noisy) / sigma**2, slope, rtol=1e-3)
+
+
+def test_best_guesses_show_the_noisy_point_and_the_mean_at_every_level():
+    figure = best_guesses((0.4, 0.9), [0.2, 1.8])
+    assert [axes.get_title() for axes in figure.axes] == ["σ = 0.2", "σ = 1.8"]
+    for axes, sigma in zip(figure.axes, (0.2, 1.8), strict=True):
+        ends = {line.get_label(): line.get_xydata() for line in axes.lines}
+        assert len(ends["possible causes"]) == 150 and ends["noisy point"].tolist() == [[0.4, 0.9]]
+        numpy.testing.assert_allclose(ends["their mean"][0], best_guess((0.4, 0.9), sigma))

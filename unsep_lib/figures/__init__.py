@@ -16,7 +16,7 @@ from unsep_lib.figures.charts import (
     staircase,
     training_curve,
 )
-from unsep_lib.figures.glossary import distortion, landscape, towards_the_sum
+from unsep_lib.figures.glossary import best_guesses, distortion, landscape, towards_the_sum
 from unsep_lib.figures.planes import densities_figure, shares_figure, slopes_figure
 from unsep_lib.figures.solving import compared_runs, emerging, moment, step_lengths, trajectory
 from unsep_lib.figures.spectrograms import described, spans_figure, spectrograms
@@ -24,6 +24,7 @@ from unsep_lib.figures.spectrograms import described, spans_figure, spectrograms
 __all__ = [
     "band_losses",
     "bars",
+    "best_guesses",
     "compared_runs",
     "cost",
     "curves",

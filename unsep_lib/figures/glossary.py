@@ -54,6 +54,45 @@ def landscape(*, arrows: bool) -> Figure:
     return figure
 
 
+def causes(noisy: Sequence[float], sigma: float, count: int, seed: int = 0) -> numpy.ndarray:
+    """Samples [count, 2] of p(x | x + σn = noisy) for x of `density`: a mixture of two narrower Gaussians."""
+    point, generator = numpy.array(noisy, dtype=float), numpy.random.default_rng(seed)
+    distances = ((point - CENTRES) ** 2).sum(axis=-1)
+    weights = numpy.exp(-(distances - distances.min()) / (2 * (WIDTH**2 + sigma**2)))
+    chosen = generator.choice(len(CENTRES), size=count, p=weights / weights.sum())
+    share = WIDTH**2 / (WIDTH**2 + sigma**2)
+    means = CENTRES + share * (point - CENTRES)
+    samples: numpy.ndarray = means[chosen] + sigma * math.sqrt(share) * generator.standard_normal((count, 2))
+    return samples
+
+
+def best_guess(noisy: Sequence[float], sigma: float) -> numpy.ndarray:
+    """E[x | x + σn = noisy] for x of `density`, in closed form [2]."""
+    point = numpy.array(noisy, dtype=float)
+    distances = ((point - CENTRES) ** 2).sum(axis=-1)
+    weights = numpy.exp(-(distances - distances.min()) / (2 * (WIDTH**2 + sigma**2)))
+    means = CENTRES + WIDTH**2 / (WIDTH**2 + sigma**2) * (point - CENTRES)
+    mean: numpy.ndarray = (weights[:, None] * means).sum(axis=0) / weights.sum()
+    return mean
+
+
+def best_guesses(noisy: Sequence[float], sigmas: Sequence[float]) -> Figure:
+    """For each σ: the density, a noisy point, the cloud of its possible causes, and an arrow to their mean."""
+    figure = new_figure(3.2 * len(sigmas), 3.4)
+    fine = numpy.stack(numpy.meshgrid(*[numpy.linspace(-EXTENT, EXTENT, 120)] * 2), axis=-1)
+    for axes, sigma in zip(figure.subplots(1, len(sigmas), squeeze=False)[0], sigmas, strict=True):
+        axes.imshow(density(fine), origin="lower", cmap="viridis", extent=(-EXTENT, EXTENT) * 2)
+        axes.plot(*causes(noisy, sigma, 150).T, ".", color="white", ms=3, alpha=0.6, label="possible causes")
+        mean = best_guess(noisy, sigma)
+        axes.annotate("", mean, noisy, arrowprops={"arrowstyle": "->", "color": "C1", "lw": 2})
+        axes.plot(*noisy, "o", color="C3", label="noisy point")
+        axes.plot(*mean, "o", color="C1", label="their mean")
+        axes.set(title=f"σ = {sigma:g}", xlabel="first number of x", xlim=(-EXTENT, EXTENT), ylim=(-EXTENT, EXTENT))
+    figure.axes[0].set_ylabel("second number of x")
+    figure.axes[0].legend(fontsize="small", loc="lower left")
+    return figure
+
+
 def towards_the_sum(start: Sequence[float], total: float, share: float, steps: int) -> Figure:
     """Steps from the estimates (x̂_1, x̂_2) towards x_1 + x_2 = total, each by `share` of what is left over.
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 OUT_VARIABLE = "UNSEP_OUT"
+UNHELD = ("smoke",)  # profiles whose runs are too short for what the text says
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,18 @@ class Notebook:
             if [key for key in row if key != "tolerance"] != expected:
                 raise ValueError(f"expected the keys {', '.join(expected)}, got {', '.join(row)}")
         write_json(self.path("results.json"), results)
+
+    def holds(self, sentence: str, true: bool) -> None:
+        """Print a sentence that follows from this run's numbers.
+
+        A profile of too few steps for sentences, smoke, only prints whether it holds.
+
+        Raises:
+            AssertionError: it does not hold.
+        """
+        print(f"{sentence}: {true}")
+        if not true and self.profile.name not in UNHELD:
+            raise AssertionError(f"{self.name}: expected this run's numbers to say that {sentence}")
 
     def save_audio(self, filename: str, samples: torch.Tensor, sample_rate: int = SAMPLE_RATE) -> None:
         """Write a track that the report plays."""

@@ -67,7 +67,7 @@ def test_an_entry_of_the_table_is_complete():
 
 def test_the_table_keeps_hints_and_no_answer_in_plain_words():
     for number, entry in exercises.exercises().items():
-        assert entry.hint.endswith(".") and len(entry.hint) < 200, number
+        assert entry.hint.endswith((".", "?")) and len(entry.hint) < 200, number
         assert not entry.function or callable(getattr(exercise_checks, entry.function)), number
         assert not entry.digest or len(entry.digest) == exercises.DIGEST_LETTERS, number
 
@@ -78,3 +78,30 @@ def test_a_function_is_judged_by_what_it_returns(capsys):
     assert not check("00.3", lambda estimate: 0.0)
     assert not check("00.3", 12.0)
     assert "expected a function, got float" in capsys.readouterr().out
+
+
+RIGHT = {
+    "mixes": lambda tracks, levels: _mixed(tracks, levels),
+    "gaussian_mean": lambda x, p, s: torch.fft.irfft(torch.fft.rfft(x) * p / (p + s**2), n=len(x)),
+    "classifier_free_guidance": lambda d, x, s, label, g: (1 - g) * d(x, s, None) + g * d(x, s, label),
+    "crossfades": lambda a, b: b + (a - b) * torch.linspace(1, 0, len(a)) ** 2,
+}
+WRONG = {
+    "mixes": lambda tracks, levels: (tracks.sum(dim=0), tracks),
+    "gaussian_mean": lambda x, p, s: torch.fft.irfft(torch.fft.rfft(x) * p / (p + s), n=len(x)),
+    "classifier_free_guidance": lambda d, x, s, label, g: d(x, s, None) + g * d(x, s, label),
+    "crossfades": lambda a, b: (a + b) / 2,
+}
+
+
+def _mixed(tracks, levels):
+    scaled = torch.stack([10 ** (x / 20) * t / t.square().mean().sqrt() for t, x in zip(tracks, levels, strict=True)])
+    scaled *= 0.95 / scaled.sum(dim=0).abs().max()
+    return scaled.sum(dim=0), scaled
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_judge_takes_another_way_to_the_right_result_and_refuses_a_wrong_one(name):
+    judge = getattr(exercise_checks, name)
+    assert judge(RIGHT[name]) is True
+    assert judge(WRONG[name]) is False
