@@ -99,15 +99,15 @@ def _remove_empty(folders: list[Path]) -> None:
 
 
 @contextlib.contextmanager
-def staged(folder: Path | str) -> Iterator[Path]:
-    """Yield an empty folder inside `folder`; its files move into `folder` when the block ends well.
+def staged(folder: Path | str, name: str = STAGING) -> Iterator[Path]:
+    """Yield an empty folder `name` inside `folder`; its files move into `folder` when the block ends well.
 
     So several files appear together or not at all. Only for a folder that is held, see `alone`.
 
     Raises:
         ValueError: the folder cannot be written to, or the disk is full.
     """
-    staging = Path(folder) / STAGING
+    staging = Path(folder) / name
     try:
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(parents=True)

@@ -1,82 +1,66 @@
-"""Long recordings piece by piece: read, resampled and written without holding the whole."""
+"""Recordings block by block: read in order, resampled, and written to files that can be played meanwhile."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import math
-import os
+import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
-import soundfile
 import torch
 
-from unsep_lib.audio import SAMPLE_RATE, read_audio, resample
+from unsep_lib.audio import SAMPLE_RATE, no_samples, open_audio, resample
 
-PIECE = 6  # whole seconds, so that pieces begin on a sample at every rate
-CONTEXT = 0.05  # seconds beside a piece that its resampling sees; the filters reach 7 samples of the lower rate
+BLOCK_SECONDS = 6  # whole seconds, so that blocks begin on a sample at every rate
+CONTEXT = 0.05  # seconds beside a block that its resampling sees; the filters reach 7 samples of the lower rate
+LARGEST_RIFF = (1 << 32) - 1  # bytes; sizes in a WAV have 32 bits, in an RF64 64
 
 
 @dataclass(frozen=True)
 class Recording:
-    """An audio file read once: its channels, frames and rate in Hz, and the power of what is below 8 kHz.
+    """A recording that can be read from its beginning, more than once, in blocks [channel, time] of 6 s."""
 
-    power: mean square of the file at 16 kHz.
-    """
-
-    path: Path
+    name: str
     channels: int
     frames: int
     sample_rate: int
-    power: float
+    blocks: Callable[[], Iterator[torch.Tensor]]
 
     @property
     def working_length(self) -> int:
         """Samples at 16 kHz."""
         return -(-self.frames * SAMPLE_RATE // self.sample_rate)
 
-    def read(self, start: int, stop: int) -> torch.Tensor:
-        """Samples [channel, time] from frame `start` to `stop`, both inside the file."""
-        return read_audio(self.path, start, stop).samples
 
-    def working(self, start: int, stop: int) -> torch.Tensor:
-        """What the whole file at 16 kHz holds from sample `start`, a whole second, to `stop`."""
-        up, down, context = _ratio(self.sample_rate, SAMPLE_RATE)
-        stop = min(stop, self.working_length)
-        first = max(0, start // up * down - context)
-        last = min(self.frames, -(-stop // up) * down + context)
-        skipped = start - first // down * up
-        return resample(self.read(first, last), self.sample_rate, SAMPLE_RATE)[..., skipped : skipped + stop - start]
+def in_memory(samples: torch.Tensor, sample_rate: int, name: str) -> Recording:
+    """The recording in samples [channel, time]."""
+    channels, frames = samples.shape
+    return Recording(name, channels, frames, sample_rate, lambda: iter(samples.split(BLOCK_SECONDS * sample_rate, -1)))
 
 
 def survey(path: Path | str) -> Recording:
-    """Read a whole file once, a piece at a time.
+    """The recording in a file, which is read once from beginning to end: its header may be wrong about the length.
 
     Raises:
-        ValueError: as `read_audio`, for any piece.
+        ValueError: as `read_audio`.
     """
     path = Path(path)
-    rate = read_audio(path, 0, 1).sample_rate
-    frames = count = 0
-    squares = 0.0
+    with open_audio(path) as file:
+        frames = 0
+        while found := file.read(BLOCK_SECONDS * file.sample_rate).shape[-1]:
+            frames += found
+    if not frames:
+        raise ValueError(no_samples(file))
+    return Recording(str(path), file.channels, frames, file.sample_rate, lambda: _file_blocks(path))
 
-    def pieces() -> Iterator[torch.Tensor]:
-        nonlocal frames
-        claimed = soundfile.info(os.fsencode(path)).frames
-        while frames < claimed:
-            piece = read_audio(path, frames, frames + PIECE * rate).samples
-            frames += piece.shape[-1]
-            yield piece
-            if piece.shape[-1] < PIECE * rate:
-                return
 
-    for block in resampled_blocks(pieces(), rate, SAMPLE_RATE):
-        squares += block.double().square().sum().item()
-        count += block.numel()
-    return Recording(path, block.shape[0], frames, rate, squares / count)
+def _file_blocks(path: Path) -> Iterator[torch.Tensor]:
+    with open_audio(path) as file:
+        while (block := file.read(BLOCK_SECONDS * file.sample_rate)).shape[-1]:
+            yield block
 
 
 def resampled_blocks(blocks: Iterable[torch.Tensor], rate_from: int, rate_to: int) -> Iterator[torch.Tensor]:
@@ -104,33 +88,55 @@ def _ratio(rate_from: int, rate_to: int) -> tuple[int, int, int]:
     return up, down, -(-int(CONTEXT * rate_from) // down) * down
 
 
-class _Sink:
-    """A file whose first error is kept: libsndfile drops what is raised in its callbacks."""
-
-    def __init__(self, file: BinaryIO):
-        self.seek, self.tell, self._write = file.seek, file.tell, file.write
-        self.error: OSError | None = None
-
-    def write(self, data: bytes) -> int:
-        """The bytes written, 0 after an error."""
-        try:
-            return self._write(data) if self.error is None else 0
-        except OSError as error:
-            self.error = error
-            return 0
+def paired(blocks: Iterable[torch.Tensor], others: Iterable[torch.Tensor]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Each block [..., time] with as many samples of `others`, whose blocks have other lengths; ends where those end."""
+    others, held = iter(others), None
+    for block in blocks:
+        while held is None or held.shape[-1] < block.shape[-1]:
+            other = next(others, None)
+            if other is None:
+                break
+            held = other if held is None else torch.cat([held, other], dim=-1)
+        if held is None:
+            return
+        count = min(block.shape[-1], held.shape[-1])
+        yield block[..., :count], held[..., :count]
+        held = held[..., count:]
 
 
 @contextlib.contextmanager
 def track(path: Path, sample_rate: int, channels: int) -> Iterator[Callable[[torch.Tensor], None]]:
-    """A float WAV file at `path` that grows by blocks [channel, time].
+    """A float WAV file at `path` that grows by blocks [channel, time] and can be played after each.
+
+    Above 4 GiB it becomes an RF64 file, whose sizes have 64 bits (EBU Tech 3306).
 
     Raises:
         OSError: the disk is full, or the file may not be written.
     """
+    frames = 0
     with path.open("wb") as file:
-        sink = _Sink(file)
-        try:
-            with soundfile.SoundFile(sink, "w", sample_rate, channels, subtype="FLOAT", format="WAV") as sound:
-                yield lambda samples: sound.write(samples.detach().cpu().float().t().numpy())
-        except (soundfile.LibsndfileError, AssertionError) as error:
-            raise sink.error or OSError(str(error)) from error
+        file.write(_wav_header(sample_rate, channels, 0))
+
+        def write(samples: torch.Tensor) -> None:
+            nonlocal frames
+            file.write(samples.detach().cpu().float().t().contiguous().numpy().astype("<f4").tobytes())
+            frames += samples.shape[-1]
+            file.seek(0)
+            file.write(_wav_header(sample_rate, channels, frames))
+            file.seek(0, 2)
+            file.flush()
+
+        yield write
+
+
+def _wav_header(sample_rate: int, channels: int, frames: int) -> bytes:
+    """A float WAV's header; the chunk that an RF64 keeps its sizes in is left empty in a small file."""
+    frame = 4 * channels
+    form = struct.pack("<4sIHHIIHHH", b"fmt ", 18, 3, channels, sample_rate, sample_rate * frame, frame, 32, 0)
+    fact = struct.pack("<4sII", b"fact", 4, min(frames, LARGEST_RIFF))
+    data = frames * frame
+    size = 4 + 36 + len(form) + len(fact) + 8 + data
+    large = size > LARGEST_RIFF
+    sizes = struct.pack("<4sIQQQI", b"ds64" if large else b"JUNK", 28, *((size, data, frames) if large else (0, 0, 0)), 0)
+    riff = struct.pack("<4sI4s", b"RF64" if large else b"RIFF", min(size, LARGEST_RIFF), b"WAVE")
+    return riff + sizes + form + fact + struct.pack("<4sI", b"data", min(data, LARGEST_RIFF))

@@ -1,0 +1,585 @@
+"""Separate a recording of any length, rate and number of channels: read, resample, level, solve, cross-fade, write."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import html
+import io
+import json
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy
+import torch
+
+from unsep_lib.audio import (
+    HIGHEST_RATE,
+    LOWEST_RATE,
+    SAMPLE_RATE,
+    SILENCE_DBFS,
+    dbfs,
+    read_audio,
+    resample,
+    rms_dbfs,
+)
+from unsep_lib.files import alone, clear_partials, sha256, staged, write_bytes, write_json
+from unsep_lib.priors.base import Prior
+from unsep_lib.priors.checkpoints import find_prior, load_prior
+from unsep_lib.solvers import DEFAULT_SOLVER, Snapshot, Solver, solve, solver_named
+from unsep_lib.source_spec import SourceSpec, file_names, parse_spec
+from unsep_lib.streaming import Recording, in_memory, paired, resampled_blocks, survey, track
+from unsep_lib.versions import peak_memory_mb, versions
+from unsep_lib.windows import joined, window_starts, windows_of
+
+if TYPE_CHECKING:
+    from IPython.display import HTML
+
+Source = str | SourceSpec | Prior  # `speech`, `sound:Cello`, or a prior of one's own
+OnStep = Callable[[Snapshot], None] | None
+OnWindow = Callable[[int, int], None] | None
+
+WORKING_LEVEL = -18.5  # dBFS, a window's RMS inside: two sources in the middle of the priors' training levels
+LEVEL_FRAME = SAMPLE_RATE // 10  # samples; a window's level is measured over frames of a tenth of a second
+SOUNDING = 1e-4  # of the loudest frame's power (40 dB below it): quieter frames do not count in a window's level
+MOST_SOURCES = 16  # the time grows with the square of their number; the paper has up to three
+MOST_STEPS = 10_000  # fifty times the paper's 200
+MOST_CHANNELS = 64  # of an array; a longer axis is time
+WINDOW_SEED_STRIDE = 1_000_003  # window n of seed s runs on seed s + n · this prime: windows do not share noise
+KEPT = ".windows-"  # folders of finished windows, beside the tracks to come
+UNFINISHED = "unfinished-tracks"  # folder of the tracks as far as they are written
+REPORT = "report.json"
+KEY_LENGTH = 20  # hexadecimal digits
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to separate recordings into, and with what: priors that are loaded once for many recordings.
+
+    specs: the sources as they were written; names: their tracks' names; weights: the files of priors loaded by name.
+    """
+
+    specs: tuple[str, ...]
+    names: tuple[str, ...]
+    priors: tuple[Prior, ...]
+    weights: Mapping[str, Path]
+    solver: Solver
+    steps: int
+    seed: int = 0
+    device: str | None = None
+    precision: str | None = None
+
+    @property
+    def tracks(self) -> list[str]:
+        """The WAV files' names: the sources', then the residual's."""
+        return [f"{name}.wav" for name in (*self.names, "residual")]
+
+    def metadata(self) -> dict[str, object]:
+        """What a report says of it."""
+        return {
+            "sources": list(self.specs),
+            "tracks": self.tracks,
+            "solver": self.solver.name,
+            "steps": self.steps,
+            "seed": self.seed,
+            "versions": versions(),
+        }
+
+    def key(self, path: Path) -> str:
+        """Hash of all that decides the result for a file; of priors without files, one that never comes again."""
+        own = len(self.weights) == 0
+        weights = {"own": secrets.token_hex()} if own else {name: sha256(file) for name, file in self.weights.items()}
+        known = self.metadata() | {"recording": sha256(path), "weights": weights, "device": self.device or "cpu"}
+        known["precision"] = self.precision
+        return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
+
+
+@dataclass(frozen=True, eq=False)
+class Separation(Mapping[str, torch.Tensor]):
+    """Separated sources by name, each [channel, time], and the residual, at the recording's rate and level.
+
+    `found["speech"]`, `found["sound:Cello"]`; equal sources are numbered: `found["speech_1"]`. The sources and the
+    residual add up to the recording. sources: all of them [source, channel, time]; seconds: how long it took.
+    """
+
+    request: Request = field(repr=False)
+    sources: torch.Tensor = field(repr=False)
+    residual: torch.Tensor = field(repr=False)
+    sample_rate: int
+    mixture: str
+    seconds: float
+
+    def __getitem__(self, name: str | int) -> torch.Tensor:
+        if isinstance(name, int):
+            return self.sources[name]
+        for known in (self.names, self.request.specs):
+            if known.count(name) == 1:
+                return self.sources[known.index(name)]
+        raise KeyError(f"no source {name!r}: there are {', '.join(self.names)}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The sources' names, which are those of their tracks."""
+        return self.request.names
+
+    @property
+    def solver(self) -> str:
+        """The solver's name."""
+        return self.request.solver.name
+
+    @property
+    def steps(self) -> int:
+        """The number of noise levels."""
+        return self.request.steps
+
+    @property
+    def seed(self) -> int:
+        """The seed of the noise."""
+        return self.request.seed
+
+    @property
+    def residual_db(self) -> float:
+        """Level of the residual relative to the recording, in dB."""
+        return rms_dbfs(self.residual) - rms_dbfs(self.residual + self.sources.sum(dim=0))
+
+    @property
+    def report(self) -> dict[str, object]:
+        """What was separated, with what, and how long it took; `save` writes it as report.json."""
+        return _report(self.mixture, self.request, self.residual_db, self.seconds)
+
+    def save(self, folder: Path | str) -> list[Path]:
+        """Write a float WAV file per source, residual.wav and report.json into `folder`: the WAV files' paths.
+
+        Raises:
+            ValueError: the folder cannot be written to, or the recording itself would be overwritten.
+        """
+        folder = Path(folder)
+        refuse_overwriting([Path(self.mixture)], {folder / name for name in self.request.tracks})
+        with alone(folder), staged(folder) as staging:
+            for name, samples in zip(self.request.tracks, (*self.sources, self.residual), strict=True):
+                with track(staging / name, self.sample_rate, len(samples)) as write:
+                    write(samples)
+            write_json(staging / REPORT, self.report)
+        return [folder / name for name in self.request.tracks]
+
+    def play(self) -> HTML:
+        """A player per source and one of the residual, all at one gain, for a notebook."""
+        from unsep_lib.figures.players import players
+
+        return players(dict(self) | {"residual": self.residual}, self.sample_rate)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{html.escape(name)}</td><td>{rms_dbfs(samples):.1f} dBFS</td></tr>"
+            for name, samples in (*self.items(), ("residual", self.residual))
+        )
+        length = self.residual.shape[-1] / self.sample_rate
+        return (
+            f"<p>{html.escape(self.mixture)}: {length:.1f} s at {self.sample_rate} Hz, {self.solver}, {self.steps} steps, "
+            f"seed {self.seed}, {self.seconds:.1f} s of work</p><table><tr><th>source</th><th>level</th></tr>{rows}</table>"
+        )
+
+
+def separate(
+    mixture: Path | str | torch.Tensor | numpy.ndarray | Sequence[float],
+    sources: Source | Sequence[Source],
+    sample_rate: float | None = None,
+    *,
+    solver: str | Solver = DEFAULT_SOLVER,
+    steps: int | None = None,
+    seed: int = 0,
+    prior: Mapping[str, Path | str] | None = None,
+    device: str | None = None,
+    precision: str | torch.dtype | None = None,
+    on_step: OnStep = None,
+    on_window: OnWindow = None,
+    on_block: Callable[[torch.Tensor, torch.Tensor], None] | None = None,
+) -> Separation:
+    """Separate a recording into sources, in memory.
+
+    Works at 16 kHz inside: what lies above 8 kHz stays in the residual. Long recordings run in overlapping windows of
+    8 s, each at a level of its own; channels share noise. Silence comes back as silence. Sources of the same prior and
+    label are interchangeable: they keep their index from window to window.
+
+    mixture: a file, or samples [time], [channel, time] or [time, channel] from −1 to 1 and their `sample_rate` in Hz;
+    sources: names of priors with or without a label (`speech`, `sound:Cello`), or priors; solver: a name or one of your
+    own; steps: noise levels, None for the solver's number; prior: name → file, of priors that are not found by name;
+    device, precision: where and in what networks compute (float32 or bfloat16), by default the fastest on the CPU;
+    on_step(snapshot), on_window(done, all), on_block(sources, own) are told of each step, window and finished block.
+
+    Raises:
+        ValueError: no such file, samples of another shape or kind, NaN or infinity, no sources, an unknown prior, label
+            or solver.
+    """
+    began = time.monotonic()
+    recording = _read(mixture, sample_rate)
+    if device is None and isinstance(mixture, torch.Tensor):
+        device = str(mixture.device)
+    wanted = request(sources, solver=solver, steps=steps, seed=seed, prior=prior, device=device, precision=precision)
+    found, residuals = [], []
+    for blocks, own in _separated(recording, wanted, window_solver(wanted, on_step), on_window):
+        found.append(blocks)
+        residuals.append(own - blocks.sum(dim=0))
+        if on_block is not None:
+            on_block(blocks, own)
+    return Separation(
+        wanted, torch.cat(found, dim=-1), torch.cat(residuals, dim=-1), recording.sample_rate, recording.name,
+        time.monotonic() - began,
+    )  # fmt: skip
+
+
+def separate_file(
+    path: Path | str,
+    sources: Source | Sequence[Source] | Request,
+    out: Path | str,
+    *,
+    solver: str | Solver = DEFAULT_SOLVER,
+    steps: int | None = None,
+    seed: int = 0,
+    prior: Mapping[str, Path | str] | None = None,
+    device: str | None = None,
+    precision: str | torch.dtype | None = None,
+    on_window: OnWindow = None,
+) -> list[Path]:
+    """Separate a file into a float WAV file per source, residual.wav and report.json in `out`: the WAV files' paths.
+
+    As `separate`, in constant memory. The tracks grow in `out`/unfinished-tracks, where they can be played, and appear
+    in `out` all at once. Finished windows are kept until then: the same call after a stop or a kill goes on after them.
+    sources: as for `separate`, or a `request` made once for many files, which the other words do not change then.
+
+    Raises:
+        ValueError: the file is no recording, it would be overwritten, or `out` cannot be written to.
+    """
+    began, path, out = time.monotonic(), Path(path), Path(out)
+    wanted = (
+        sources
+        if isinstance(sources, Request)
+        else request(sources, solver=solver, steps=steps, seed=seed, prior=prior, device=device, precision=precision)
+    )
+    refuse_overwriting([path], {out / name for name in wanted.tracks})
+    with alone(out):
+        recording, key = survey(path), wanted.key(path)
+        with _kept_windows(out, key) as store, staged(out, UNFINISHED) as staging:
+            solved = _kept(window_solver(wanted), store)
+            residual_db = _write_tracks(_separated(recording, wanted, solved, on_window), recording, staging, wanted)
+            report = _report(str(path), wanted, residual_db, time.monotonic() - began)
+            write_json(staging / REPORT, report | {"request": key})
+    return [out / name for name in wanted.tracks]
+
+
+def _separated(
+    recording: Recording,
+    wanted: Request,
+    solved: Callable[[torch.Tensor, int], torch.Tensor],
+    on_window: OnWindow,
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Consecutive blocks of the sources [source, channel, time] and of the recording [channel, time], at its rate.
+
+    solved(window [channel, time] at 16 kHz, its number) → [source, channel, time]. Holds some windows at a time.
+    """
+    count = len(window_starts(recording.working_length))
+
+    def windows() -> Iterator[torch.Tensor]:
+        working = resampled_blocks(recording.blocks(), recording.sample_rate, SAMPLE_RATE)
+        for index, window in enumerate(windows_of(working)):
+            yield solved(window, index)
+            if on_window is not None:
+                on_window(index + 1, count)
+
+    blocks = joined(windows(), interchangeable(wanted.priors))
+    return paired(resampled_blocks(blocks, SAMPLE_RATE, recording.sample_rate), recording.blocks())
+
+
+def window_solver(wanted: Request, on_step: OnStep = None) -> Callable[[torch.Tensor, int], torch.Tensor]:
+    """A function (window [channel, time] at 16 kHz, its number) → sources [source, channel, time].
+
+    The networks see each channel at one level, measured over what sounds in it; a silent channel is not solved.
+    """
+
+    def window(mixture: torch.Tensor, index: int) -> torch.Tensor:
+        power = sounding_power(mixture)
+        audible = power > 10 ** (SILENCE_DBFS / 10)
+        sources = mixture.new_zeros(len(wanted.priors), *mixture.shape)
+        if audible.any():
+            gain = (10 ** (WORKING_LEVEL / 20) / power[audible].sqrt()).to(mixture)[:, None]
+            seeds = [wanted.seed + index * WINDOW_SEED_STRIDE] * len(gain)
+            scaled = (mixture[audible] * gain).to(wanted.device or mixture.device)
+            found = solve(
+                scaled, wanted.priors, solver=wanted.solver, steps=wanted.steps, seeds=seeds, on_step=on_step
+            )
+            sources[:, audible] = found.transpose(0, 1).to(mixture.device) / gain
+        return sources
+
+    return window
+
+
+def sounding_power(samples: torch.Tensor) -> torch.Tensor:
+    """Mean square of each channel of [channel, time] over the tenths of a second within 40 dB of its loudest."""
+    frames = samples.cpu().double().square().split(LEVEL_FRAME, dim=-1)
+    energy = torch.stack([frame.sum(dim=-1) for frame in frames])
+    length = torch.tensor([frame.shape[-1] for frame in frames])[:, None]
+    power = energy / length
+    sounds = power >= SOUNDING * power.amax(dim=0)
+    return (energy * sounds).sum(dim=0) / (length * sounds).sum(dim=0)
+
+
+def interchangeable(priors: Sequence[Prior]) -> list[object]:
+    """What each source is: equal for those of one network and label, which can be confused."""
+    return [(id(getattr(prior, "network", prior)), getattr(prior, "label_index", None)) for prior in priors]
+
+
+def request(
+    sources: Source | Sequence[Source],
+    *,
+    solver: str | Solver = DEFAULT_SOLVER,
+    steps: int | None = None,
+    seed: int = 0,
+    prior: Mapping[str, Path | str] | None = None,
+    device: str | None = None,
+    precision: str | torch.dtype | None = None,
+) -> Request:
+    """Load the priors that `sources` name, each file once, and check what else is asked for; words as in `separate`.
+
+    Raises:
+        ValueError: no sources or too many, an unknown prior, label or solver, too many steps.
+    """
+    asked = _listed(sources)
+    check_count(asked)
+    chosen, dtype = solver_named(solver), _dtype(precision)
+    specs = {index: source for index, source in enumerate(asked) if isinstance(source, SourceSpec)}
+    check_device(device or "cpu")
+    loaded = load_priors(list(specs.values()), prior, device or "cpu", dtype) if specs else []
+    priors: dict[int, Any] = dict(enumerate(asked)) | dict(zip(specs, loaded, strict=True))
+    stems = dict(zip(specs, file_names(list(specs.values())), strict=True))
+    names = [stems.get(index, f"source_{index + 1}") for index in range(len(asked))]
+    files = {spec.prior: Path((prior or {}).get(spec.prior) or find_prior(spec.prior)) for spec in specs.values()}
+    return Request(
+        tuple(str(specs.get(index, names[index])) for index in range(len(asked))), tuple(names),
+        tuple(priors.values()), files if len(specs) == len(asked) else {}, chosen, step_count(chosen, steps), seed,
+        device, str(dtype) if dtype else None,
+    )  # fmt: skip
+
+
+def load_priors(
+    sources: Sequence[str | SourceSpec],
+    files: Mapping[str, Path | str] | None = None,
+    device: str = "cpu",
+    precision: torch.dtype | None = None,
+) -> list[Prior]:
+    """The prior of each source, each file read once; `files` maps names to files to use instead.
+
+    precision: what the networks multiply matrices in, torch.float32 or torch.bfloat16; None is the fastest on `device`.
+
+    Raises:
+        ValueError: an unknown prior or label, or no source at all.
+    """
+    check_count(sources)
+    loaded, specs = {}, [parse_spec(source) if isinstance(source, str) else source for source in sources]
+    for spec in specs:
+        if spec.prior not in loaded:
+            loaded[spec.prior] = load_prior((files or {}).get(spec.prior, spec.prior), device, precision)
+    return [loaded[spec.prior].labelled(spec.label) for spec in specs]
+
+
+def _listed(sources: Source | Sequence[Source]) -> list[SourceSpec | Prior]:
+    if isinstance(sources, str | SourceSpec) or hasattr(sources, "denoise"):
+        sources = [sources]
+    if not isinstance(sources, Iterable):
+        raise ValueError(f"expected sources such as `speech` or `sound:Cello`, or priors, got {sources!r}")
+    found: list[SourceSpec | Prior] = []
+    for source in sources:
+        if isinstance(source, str):
+            found.append(parse_spec(source))
+        elif isinstance(source, SourceSpec) or hasattr(source, "denoise"):
+            found.append(source)
+        else:
+            raise ValueError(f"expected sources such as `speech` or `sound:Cello`, or priors, got {source!r}")
+    return found
+
+
+def _dtype(precision: str | torch.dtype | None) -> torch.dtype | None:
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    if precision is None or precision in known.values():
+        return precision  # type: ignore[return-value]
+    if precision not in known:
+        raise ValueError(f"expected precision float32 or bfloat16, got {precision!r}")
+    return known[str(precision)]
+
+
+def check_device(name: str) -> None:
+    """Raise ValueError unless torch can compute on the device."""
+    try:
+        torch.zeros(1, device=name).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(f"cannot compute on device {name!r}: {str(error).splitlines()[0]}") from error
+
+
+def step_count(solver: Solver, steps: int | None) -> int:
+    """`steps`, or the solver's own number.
+
+    Raises:
+        ValueError: too many.
+    """
+    count = solver.default_steps if steps is None else steps
+    if count > MOST_STEPS:
+        raise ValueError(f"expected at most {MOST_STEPS} steps, got {count}")
+    return count
+
+
+def check_count(sources: Sequence[object]) -> None:
+    """Raise ValueError unless there is at least one source and not too many."""
+    if not sources:
+        raise ValueError("expected at least one source, such as `speech` or `sound:Cello`, got none")
+    if len(sources) > MOST_SOURCES:
+        raise ValueError(f"expected at most {MOST_SOURCES} sources, got {len(sources)}")
+
+
+def _read(mixture: object, sample_rate: float | None) -> Recording:
+    """The recording in a file or in samples."""
+    if isinstance(mixture, str | Path):
+        if sample_rate is not None:
+            raise ValueError(f"{mixture}: a file brings its own sample rate, got another one, {sample_rate}")
+        audio = read_audio(mixture)
+        return in_memory(audio.samples, audio.sample_rate, str(mixture))
+    return in_memory(as_samples(mixture), as_rate(sample_rate), "samples")
+
+
+def as_rate(sample_rate: object) -> int:
+    """A sample rate in Hz, given as any kind of whole number.
+
+    Raises:
+        ValueError: it is none, or one that no recording has.
+    """
+    try:
+        rate = int(sample_rate)  # type: ignore[call-overload]
+    except (TypeError, ValueError, OverflowError):
+        rate = None
+    if rate is None or isinstance(sample_rate, str) or rate != sample_rate or not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise ValueError(
+            f"expected a sample rate from {LOWEST_RATE} to {HIGHEST_RATE} Hz with the samples, got {sample_rate!r}"
+        )
+    return int(rate)
+
+
+def as_samples(mixture: object) -> torch.Tensor:
+    """Samples [channel, time] in float32 from anything array-like: [time], [channel, time] or [time, channel].
+
+    Raises:
+        ValueError: another shape, no real floating-point numbers, NaN or infinity.
+    """
+    try:
+        samples = mixture if isinstance(mixture, torch.Tensor) else torch.as_tensor(numpy.asarray(mixture))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"expected samples [time] or [channel, time], got {type(mixture).__name__}") from error
+    shape = tuple(samples.shape)
+    if samples.ndim not in (1, 2) or samples.numel() == 0:
+        raise ValueError(f"expected samples [time] or [channel, time], got shape {shape}")
+    if not samples.is_floating_point():
+        raise ValueError(
+            f"expected real floating-point samples from -1 to 1, got {samples.dtype} (divide integers by their largest)"
+        )
+    samples = samples[None] if samples.ndim == 1 else samples
+    if len(samples) > MOST_CHANNELS:
+        if samples.shape[1] > MOST_CHANNELS:
+            raise ValueError(
+                f"expected samples [channel, time] or [time, channel] of at most {MOST_CHANNELS} channels, got shape {shape}"
+            )
+        samples = samples.T
+    samples = samples.detach().float()
+    if not torch.isfinite(samples).all():
+        raise ValueError("the samples contain NaN or infinity")
+    return samples
+
+
+def refuse_overwriting(inputs: Iterable[Path], tracks: Iterable[Path]) -> None:
+    """Raise ValueError if a track to be written is one of the recordings."""
+    existing = [path for path in inputs if path.is_file()]
+    for target in tracks:
+        if target.exists() and any(path.samefile(target) for path in existing):
+            raise ValueError(f"{target}: this recording would be overwritten by a track of its name; choose another folder")
+
+
+def is_done(path: Path, folder: Path, wanted: Request) -> bool:
+    """Whether `folder` holds the files of this very request."""
+    if not all(file.is_file() for file in (path, *(folder / name for name in wanted.tracks))):
+        return False
+    return read_report(folder).get("request") == wanted.key(path)
+
+
+def read_report(folder: Path) -> dict[str, Any]:
+    """The report of an earlier run in `folder`, empty if there is none that can be read."""
+    try:
+        found = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _report(mixture: str, wanted: Request, residual_db: float, seconds: float) -> dict[str, object]:
+    measured = {"seconds": round(seconds, 3), "peak_memory_mb": round(peak_memory_mb())}
+    return {"mixture": mixture, "residual_db": round(residual_db, 2)} | wanted.metadata() | measured
+
+
+@contextlib.contextmanager
+def _kept_windows(folder: Path, key: str) -> Iterator[Path]:
+    """The folder of a request's finished windows, those of other requests removed; gone when the block ends well."""
+    store = folder / f"{KEPT}{key}"
+    for other in folder.glob(f"{KEPT}*"):
+        if other != store:
+            shutil.rmtree(other)
+    clear_partials(store)
+    try:
+        yield store
+    except BaseException:
+        with contextlib.suppress(OSError):
+            store.rmdir()
+        raise
+    shutil.rmtree(store)
+
+
+def _kept(
+    solved: Callable[[torch.Tensor, int], torch.Tensor], store: Path
+) -> Callable[[torch.Tensor, int], torch.Tensor]:
+    """`solved`, each window's sources written to `store`, or read from there."""
+
+    def window(mixture: torch.Tensor, index: int) -> torch.Tensor:
+        file = store / f"{index:06d}.npy"
+        if file.is_file():
+            return torch.from_numpy(numpy.load(file))
+        sources = solved(mixture, index)
+        encoded = io.BytesIO()
+        numpy.save(encoded, sources.numpy())
+        write_bytes(file, encoded.getbuffer())
+        return sources
+
+    return window
+
+
+def _write_tracks(
+    blocks: Iterable[tuple[torch.Tensor, torch.Tensor]], recording: Recording, folder: Path, wanted: Request
+) -> float:
+    """Write blocks of sources and their recording into a WAV file per track; the residual's level relative to it, dB."""
+    unexplained = total = 0.0
+    with ExitStack() as stack:
+        shape = (recording.sample_rate, recording.channels)
+        writers = [stack.enter_context(track(folder / name, *shape)) for name in wanted.tracks]
+        for sources, own in blocks:
+            residual = own - sources.sum(dim=0)
+            for write, samples in zip(writers, (*sources, residual), strict=True):
+                write(samples)
+            unexplained += residual.double().square().sum().item()
+            total += own.double().square().sum().item()
+    count = recording.frames * recording.channels
+    return dbfs(unexplained / count) - dbfs(total / count)
