@@ -7,9 +7,9 @@ import torch
 from unsep_lib.audio import resample
 from unsep_lib.priors.base import GaussianPrior
 from unsep_lib.priors.checkpoints import load_prior
-from unsep_lib.separate import load_priors, separate
+from unsep_lib.separation import interchangeable, load_priors, separate
 from unsep_lib.source_spec import parse_spec
-from unsep_lib.windows import OVERLAP, WINDOW, continued_order, in_windows, window_starts
+from unsep_lib.windows import OVERLAP, WINDOW, continued_order, joined, window_starts, windows_of
 
 RATE = 16_000
 RATES = (8000, 16_000, 22_050, 44_100, 48_000)
@@ -48,7 +48,7 @@ def assert_adds_up(samples, separation, sources=2):
 @pytest.mark.parametrize("length", [1, 100, 4.0])
 def test_sources_and_residual_add_up_at_the_inputs_rate_and_length(rate, shape, length, priors):
     samples = noise(*shape, length if isinstance(length, int) else round(length * rate))
-    separation = separate(samples, rate, priors, **FAST)
+    separation = separate(samples, priors, rate, **FAST)
     assert separation.sample_rate == rate
     assert_adds_up(samples, separation)
 
@@ -56,7 +56,7 @@ def test_sources_and_residual_add_up_at_the_inputs_rate_and_length(rate, shape, 
 @pytest.mark.parametrize(("rate", "shape"), [(8000, (2,)), (16_000, ()), (44_100, ()), (48_000, (2,))])
 def test_more_than_one_window_adds_up(rate, shape, priors):
     samples, windows = noise(*shape, round(LONG_SECONDS * rate)), []
-    separation = separate(samples, rate, priors, on_window=lambda *counts: windows.append(counts), **FAST)
+    separation = separate(samples, priors, rate, on_window=lambda *counts: windows.append(counts), **FAST)
     assert windows == [(1, 3), (2, 3), (3, 3)]
     assert_adds_up(samples, separation)
 
@@ -65,33 +65,33 @@ def test_more_than_one_window_adds_up(rate, shape, priors):
 def test_what_lies_below_8_khz_goes_to_the_sources_and_what_lies_above_stays_in_the_residual(rate, priors):
     low, high = tone(1000, 1, rate), tone(10_000, 1, rate)
     inner = slice(rate // 10, -rate // 10)
-    separation = separate(low, rate, priors, **FAST)
+    separation = separate(low, priors, rate, **FAST)
     assert separation.residual[0, inner].abs().max() < 0.01 * low.abs().max()
     assert separation.residual_db < -20
     if rate > 2 * 10_000:
-        separation = separate(low + high, rate, priors, **FAST)
+        separation = separate(low + high, priors, rate, **FAST)
         torch.testing.assert_close(separation.residual[0, inner], high[inner], atol=0.01, rtol=0)
 
 
 def test_each_source_and_each_channel_comes_out_in_its_place():
     low, high = tone(500, 1), tone(5000, 1)
     samples = torch.stack([low + 0.5 * high, 0.25 * low - high])
-    sources = separate(samples, RATE, band_priors(RATE), solver="projection", steps=10).sources
+    sources = separate(samples, band_priors(RATE), RATE, solver="projection", steps=10).sources
     expected = torch.stack([torch.stack([low, 0.25 * low]), torch.stack([0.5 * high, -high])])
     torch.testing.assert_close(sources, expected, atol=0.02, rtol=0)
 
 
 def test_the_sources_do_not_depend_on_the_inputs_rate():
     samples = tone(500, 1) + tone(3000, 1)
-    expected = separate(samples, RATE, band_priors(RATE), solver="projection", steps=10).sources
-    upsampled = separate(resample(samples, RATE, 48_000), 48_000, band_priors(RATE), solver="projection", steps=10)
+    expected = separate(samples, band_priors(RATE), RATE, solver="projection", steps=10).sources
+    upsampled = separate(resample(samples, RATE, 48_000), band_priors(RATE), 48_000, solver="projection", steps=10)
     inner = slice(1000, -1000)
     torch.testing.assert_close(upsampled.sources[..., ::3][..., inner], expected[..., inner], atol=0.02, rtol=0)
 
 
 @pytest.mark.parametrize(("rate", "length"), [(16_000, 1), (44_100, 5000), (8000, 100_000)])
 def test_silence_comes_back_as_exact_silence(rate, length, priors):
-    separation = separate(torch.zeros(2, length), rate, priors, **FAST)
+    separation = separate(torch.zeros(2, length), priors, rate, **FAST)
     assert separation.sources.shape == (2, 2, length)
     assert torch.count_nonzero(separation.sources) == torch.count_nonzero(separation.residual) == 0
     assert separation.residual_db == 0.0
@@ -100,7 +100,7 @@ def test_silence_comes_back_as_exact_silence(rate, length, priors):
 def test_a_silent_window_of_a_long_recording_stays_silent(priors):
     samples = noise(2 * WINDOW)
     samples[WINDOW - OVERLAP :] = 0
-    separation = separate(samples, RATE, priors, **FAST)
+    separation = separate(samples, priors, RATE, **FAST)
     assert torch.count_nonzero(separation.sources[..., WINDOW:]) == 0
     assert_adds_up(samples, separation)
 
@@ -109,20 +109,20 @@ def test_a_silent_window_of_a_long_recording_stays_silent(priors):
 @pytest.mark.parametrize("solver", ["projection", "projection-mean", "hybrid"])
 def test_scaling_the_input_scales_the_sources(gain, solver, priors):
     samples = noise(4000)
-    expected = separate(samples, RATE, priors, solver=solver, steps=3).sources
-    scaled = separate(gain * samples, RATE, priors, solver=solver, steps=3).sources
+    expected = separate(samples, priors, RATE, solver=solver, steps=3).sources
+    scaled = separate(gain * samples, priors, RATE, solver=solver, steps=3).sources
     torch.testing.assert_close(scaled / gain, expected, atol=1e-5, rtol=1e-3)
 
 
 def test_two_identical_channels_give_identical_sources(priors):
     samples = noise(1, WINDOW + 1000).expand(2, -1)
-    sources = separate(samples, RATE, priors, **FAST).sources
+    sources = separate(samples, priors, RATE, **FAST).sources
     torch.testing.assert_close(sources[:, 0], sources[:, 1], atol=1e-6, rtol=0)
 
 
 def test_the_seed_decides_and_every_window_has_its_own_noise(priors):
     samples = noise(WINDOW - OVERLAP).repeat(3)[: 2 * WINDOW - OVERLAP]  # both windows hold the same samples
-    first, again, other = (separate(samples, RATE, priors, seed=seed, **FAST).sources for seed in (0, 0, 1))
+    first, again, other = (separate(samples, priors, RATE, seed=seed, **FAST).sources for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert (first - other).abs().max() > 1e-4
     inner = slice(OVERLAP, WINDOW - OVERLAP)
@@ -134,7 +134,7 @@ def test_the_seed_decides_and_every_window_has_its_own_noise(priors):
 def test_the_callers_samples_are_left_alone(priors):
     samples = noise(2, 4000)
     before = samples.clone()
-    separate(samples, RATE, priors, **FAST)
+    separate(samples, priors, RATE, **FAST)
     assert torch.equal(samples, before)
 
 
@@ -150,23 +150,23 @@ def test_the_callers_samples_are_left_alone(priors):
 )
 def test_samples_that_cannot_be_separated_are_refused(samples, message, priors):
     with pytest.raises(ValueError, match=message):
-        separate(samples, RATE, priors)
+        separate(samples, priors, RATE)
 
 
 def test_no_priors_unknown_solvers_and_impossible_steps_are_refused(priors):
     with pytest.raises(ValueError, match="expected at least one source"):
-        separate(noise(100), RATE, [])
+        separate(noise(100), [], RATE)
     with pytest.raises(
         ValueError, match="unknown solver 'magic': known are dirac-wiener, dirac-restart, dirac-contrast"
     ):
-        separate(noise(100), RATE, priors, solver="magic")
+        separate(noise(100), priors, RATE, solver="magic")
     with pytest.raises(ValueError, match="at least 1 step, got 0"):
-        separate(noise(100), RATE, priors, solver="projection", steps=0)
+        separate(noise(100), priors, RATE, solver="projection", steps=0)
 
 
 def test_priors_are_loaded_once_by_name_and_labelled(home, monkeypatch):
     loaded = []
-    monkeypatch.setattr("unsep_lib.separate.load_prior", lambda name, *_: loaded.append(name) or load_prior(name))
+    monkeypatch.setattr("unsep_lib.separation.load_prior", lambda name, *_: loaded.append(name) or load_prior(name))
     priors = load_priors([parse_spec(text) for text in ("sound:Flute", "speech", "sound")])
     assert [prior.label_index for prior in priors] == [1, 0, 2]
     assert loaded == ["sound", "speech"]
@@ -174,6 +174,11 @@ def test_priors_are_loaded_once_by_name_and_labelled(home, monkeypatch):
         load_priors([parse_spec("sound:Gong")])
     with pytest.raises(ValueError, match="expected at least one source"):
         load_priors([])
+
+
+def in_windows(mixture, separate_window, groups):
+    found = (separate_window(window, index) for index, window in enumerate(windows_of(mixture.split(50_000, dim=-1))))
+    return torch.cat(list(joined(found, groups)), dim=-1)
 
 
 def swapping(sources):
@@ -187,36 +192,41 @@ def swapping(sources):
     return window
 
 
-def test_sources_of_one_slot_keep_it_while_windows_swap_them():
+def test_interchangeable_sources_keep_their_index_while_windows_swap_them():
     sources = noise(2, 2, 3 * WINDOW)
-    joined = in_windows(sources.sum(dim=0), swapping(sources), ["same", "same"])
-    torch.testing.assert_close(joined, sources, atol=1e-6, rtol=0)
+    found = in_windows(sources.sum(dim=0), swapping(sources), ["same", "same"])
+    torch.testing.assert_close(found, sources, atol=1e-6, rtol=0)
 
 
-def test_sources_of_different_slots_are_never_reordered():
+def test_sources_that_are_not_interchangeable_are_never_reordered():
     sources = noise(2, 1, WINDOW + 1000)
-    joined = in_windows(sources.sum(dim=0), swapping(sources), ["one", "other"])
-    torch.testing.assert_close(joined[..., WINDOW:], sources.flip(0)[..., WINDOW:], atol=1e-6, rtol=0)
+    found = in_windows(sources.sum(dim=0), swapping(sources), ["one", "other"])
+    torch.testing.assert_close(found[..., WINDOW:], sources.flip(0)[..., WINDOW:], atol=1e-6, rtol=0)
 
 
-def test_only_equal_slots_change_places():
+def test_only_interchangeable_sources_change_places():
     before = noise(3, 1, 1000)
     assert continued_order(before, before[[2, 1, 0]], ["a", "b", "a"]) == [2, 1, 0]
     assert continued_order(before, before[[1, 2, 0]], ["a", "a", "a"]) == [2, 0, 1]
     assert continued_order(before, before[[2, 1, 0]], ["a", "b", "c"]) == [0, 1, 2]
 
 
-def test_sources_of_one_prior_and_label_share_a_slot(tiny_prior, monkeypatch):
-    seen = []
-    monkeypatch.setattr(
-        "unsep_lib.separate.in_windows",
-        lambda mixture, window, slots, on_window: seen.extend(slots) or mixture.new_zeros(len(slots), *mixture.shape),
-    )
+def test_sources_of_one_prior_and_label_are_interchangeable(tiny_prior):
     sound = tiny_prior(1, ["Cello", "Flute"])
     chosen = [sound.labelled("Cello"), sound.labelled("Cello"), sound.labelled("Flute"), tiny_prior(2)]
-    separate(noise(100), RATE, chosen, **FAST)
-    assert seen[0] == seen[1]
-    assert len(set(seen)) == 3
+    groups = interchangeable(chosen)
+    assert groups[0] == groups[1]
+    assert len(set(groups)) == 3
+
+
+def test_separate_joins_windows_by_what_is_interchangeable(tiny_prior, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "unsep_lib.separation.joined", lambda windows, groups: seen.extend(groups) or joined(windows, groups)
+    )
+    chosen = [tiny_prior(1), tiny_prior(2)]
+    separate(noise(100), chosen, RATE, **FAST)
+    assert seen == interchangeable(chosen)
 
 
 @pytest.mark.parametrize("hops", range(5))
@@ -229,6 +239,11 @@ def test_windows_cover_every_sample_and_add_something_new(hops, extra):
     assert stops[-1] == length
     assert all(stop - start == OVERLAP for start, stop in zip(starts[1:], stops, strict=False))
     assert all(new > old for old, new in pairwise(stops))
+    signal = torch.arange(length)[None]
+    windows = list(windows_of(signal.split(96_000, dim=-1)))
+    assert [(window[0, 0].item(), window[0, -1].item() + 1) for window in windows] == list(
+        zip(starts, stops, strict=True)
+    )
 
 
 @pytest.mark.parametrize("length", [1, 100, WINDOW])

@@ -1,8 +1,8 @@
 """unsep: unsupervised single-channel audio separation with diffusion source priors (arXiv 2512.07226).
 
-    from unsep_lib import separate
-    found = separate("mix.wav", ["speech", "sound:Cello"])
-    found["speech"], found.residual, found.save("out/"), found.play()
+from unsep_lib import separate
+found = separate("mix.wav", ["speech", "sound:Cello"])
+found["speech"], found.residual, found.save("out/"), found.play()
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from unsep_lib.priors.base import Prior
     from unsep_lib.priors.checkpoints import load_prior
-    from unsep_lib.separate import Separation, separate, separate_file
+    from unsep_lib.separation import Separation, separate, separate_file
     from unsep_lib.solvers import SOLVERS, Solver, reverse
 
 __version__ = "0.1.0"
@@ -22,9 +22,9 @@ __all__ = ["SOLVERS", "Prior", "Separation", "Solver", "load_prior", "reverse", 
 _MODULES = {
     "Prior": "unsep_lib.priors.base",
     "load_prior": "unsep_lib.priors.checkpoints",
-    "Separation": "unsep_lib.separate",
-    "separate": "unsep_lib.separate",
-    "separate_file": "unsep_lib.separate",
+    "Separation": "unsep_lib.separation",
+    "separate": "unsep_lib.separation",
+    "separate_file": "unsep_lib.separation",
     "SOLVERS": "unsep_lib.solvers",
     "Solver": "unsep_lib.solvers",
     "reverse": "unsep_lib.solvers",

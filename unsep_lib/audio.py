@@ -20,13 +20,35 @@ import torchaudio.functional
 
 from unsep_lib.files import write_bytes
 
-AUDIO_SUFFIXES = frozenset(
-    ".wav .wave .bwf .rf64 .w64 .flac .mp3 .mp2 .ogg .oga .opus .aif .aiff .aifc .au .snd .caf .voc .sph .nist .ircam .sf"
-    .split()
-)  # fmt: skip
+AUDIO_SUFFIXES = frozenset({
+    ".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".mp3", ".mp2", ".ogg", ".oga", ".opus", ".aif", ".aiff",
+    ".aifc", ".au", ".snd", ".caf", ".voc", ".sph", ".nist", ".ircam", ".sf",
+})  # fmt: skip
 OTHER_SUFFIXES = frozenset(
-    ".m4a .m4b .mp4 .m4v .aac .wma .wmv .mov .mkv .mka .webm .avi .3gp .amr .ape .wv .ac3 .dts .dsf .tta .mpc".split()
-)  # recordings that libsndfile does not know
+    {
+        ".m4a",
+        ".m4b",
+        ".mp4",
+        ".m4v",
+        ".aac",
+        ".wma",
+        ".wmv",
+        ".mov",
+        ".mkv",
+        ".mka",
+        ".webm",
+        ".avi",
+        ".3gp",
+        ".amr",
+        ".ape",
+        ".wv",
+        ".ac3",
+        ".dts",
+        ".dsf",
+        ".tta",
+        ".mpc",
+    }
+)  # fmt: skip; recordings that libsndfile does not know
 READABLE = "WAV, FLAC, OGG, Opus, MP3, AIFF, AU, CAF and W64"
 SAMPLE_RATE = 16_000  # Hz; the rate of every prior here (arXiv 2512.07226)
 SILENCE_DBFS = -120.0  # what the level of digital silence is reported as
@@ -54,7 +76,7 @@ class Audio:
 
 
 class _InOrder(soundfile.SoundFile):  # type: ignore[misc]
-    """A file that is read from its beginning on: soundfile seeks after each read, and an MP3 decoder loses bits then."""
+    """A file that is only read on: soundfile seeks after each read, and an MP3 decoder loses bits then."""
 
     def seekable(self) -> bool:
         return False
@@ -205,10 +227,11 @@ def read_audio(path: Path | str, start: int = 0, stop: int | None = None) -> Aud
 
 def no_samples(file: AudioFile) -> str:
     """The sentence for a file from which nothing could be read."""
-    if file.frames == 0 and file.path.stat().st_size > LARGEST_HEADER:
+    size = file.path.stat().st_size
+    if file.frames == 0 and size > LARGEST_HEADER:
         return (
-            f"{file.path}: the header says that no samples follow, yet {file.path.stat().st_size} bytes do (a recording "
-            f"that was cut off?); `ffmpeg -i {file.path.name} mended.wav` writes them with a right header"
+            f"{file.path}: the header says that no samples follow, yet {size} bytes do (was it cut off?); "
+            f"`ffmpeg -i {file.path.name} mended.wav` writes them with a right header"
         )
     return f"{file.path}: the file holds no samples"
 

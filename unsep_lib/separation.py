@@ -26,7 +26,6 @@ from unsep_lib.audio import (
     SILENCE_DBFS,
     dbfs,
     read_audio,
-    resample,
     rms_dbfs,
 )
 from unsep_lib.files import alone, clear_partials, sha256, staged, write_bytes, write_json
@@ -187,8 +186,9 @@ class Separation(Mapping[str, torch.Tensor]):
         )
         length = self.residual.shape[-1] / self.sample_rate
         return (
-            f"<p>{html.escape(self.mixture)}: {length:.1f} s at {self.sample_rate} Hz, {self.solver}, {self.steps} steps, "
-            f"seed {self.seed}, {self.seconds:.1f} s of work</p><table><tr><th>source</th><th>level</th></tr>{rows}</table>"
+            f"<p>{html.escape(self.mixture)}: {length:.1f} s at {self.sample_rate} Hz, {self.solver}, {self.steps} "
+            f"steps, seed {self.seed}, {self.seconds:.1f} s of work</p>"
+            f"<table><tr><th>source</th><th>level</th></tr>{rows}</table>"
         )
 
 
@@ -316,9 +316,7 @@ def window_solver(wanted: Request, on_step: OnStep = None) -> Callable[[torch.Te
             gain = (10 ** (WORKING_LEVEL / 20) / power[audible].sqrt()).to(mixture)[:, None]
             seeds = [wanted.seed + index * WINDOW_SEED_STRIDE] * len(gain)
             scaled = (mixture[audible] * gain).to(wanted.device or mixture.device)
-            found = solve(
-                scaled, wanted.priors, solver=wanted.solver, steps=wanted.steps, seeds=seeds, on_step=on_step
-            )
+            found = solve(scaled, wanted.priors, solver=wanted.solver, steps=wanted.steps, seeds=seeds, on_step=on_step)
             sources[:, audible] = found.transpose(0, 1).to(mixture.device) / gain
         return sources
 
@@ -393,18 +391,15 @@ def load_priors(
     return [loaded[spec.prior].labelled(spec.label) for spec in specs]
 
 
-def _listed(sources: Source | Sequence[Source]) -> list[SourceSpec | Prior]:
+def _listed(sources: object) -> list[SourceSpec | Prior]:
     if isinstance(sources, str | SourceSpec) or hasattr(sources, "denoise"):
         sources = [sources]
-    if not isinstance(sources, Iterable):
-        raise ValueError(f"expected sources such as `speech` or `sound:Cello`, or priors, got {sources!r}")
-    found: list[SourceSpec | Prior] = []
-    for source in sources:
-        if isinstance(source, str):
-            found.append(parse_spec(source))
-        elif isinstance(source, SourceSpec) or hasattr(source, "denoise"):
-            found.append(source)
-        else:
+    found: list[Any] = [
+        parse_spec(source) if isinstance(source, str) else source
+        for source in (sources if isinstance(sources, Iterable) else [sources])
+    ]
+    for source in found:
+        if not isinstance(source, SourceSpec) and not hasattr(source, "denoise"):
             raise ValueError(f"expected sources such as `speech` or `sound:Cello`, or priors, got {source!r}")
     return found
 
@@ -494,7 +489,7 @@ def as_samples(mixture: object) -> torch.Tensor:
     if len(samples) > MOST_CHANNELS:
         if samples.shape[1] > MOST_CHANNELS:
             raise ValueError(
-                f"expected samples [channel, time] or [time, channel] of at most {MOST_CHANNELS} channels, got shape {shape}"
+                f"expected samples [channel, time] or [time, channel] of at most {MOST_CHANNELS} channels, got {shape}"
             )
         samples = samples.T
     samples = samples.detach().float()
@@ -508,7 +503,9 @@ def refuse_overwriting(inputs: Iterable[Path], tracks: Iterable[Path]) -> None:
     existing = [path for path in inputs if path.is_file()]
     for target in tracks:
         if target.exists() and any(path.samefile(target) for path in existing):
-            raise ValueError(f"{target}: this recording would be overwritten by a track of its name; choose another folder")
+            raise ValueError(
+                f"{target}: this recording would be overwritten by a track of its name; choose another folder"
+            )
 
 
 def is_done(path: Path, folder: Path, wanted: Request) -> bool:
@@ -570,7 +567,7 @@ def _kept(
 def _write_tracks(
     blocks: Iterable[tuple[torch.Tensor, torch.Tensor]], recording: Recording, folder: Path, wanted: Request
 ) -> float:
-    """Write blocks of sources and their recording into a WAV file per track; the residual's level relative to it, dB."""
+    """Write blocks of sources and of their recording into a WAV file per track; the residual's relative level in dB."""
     unexplained = total = 0.0
     with ExitStack() as stack:
         shape = (recording.sample_rate, recording.channels)

@@ -88,8 +88,10 @@ def _ratio(rate_from: int, rate_to: int) -> tuple[int, int, int]:
     return up, down, -(-int(CONTEXT * rate_from) // down) * down
 
 
-def paired(blocks: Iterable[torch.Tensor], others: Iterable[torch.Tensor]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Each block [..., time] with as many samples of `others`, whose blocks have other lengths; ends where those end."""
+def paired(
+    blocks: Iterable[torch.Tensor], others: Iterable[torch.Tensor]
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Each block [..., time] with as many samples of `others`, whose blocks have other lengths, until those end."""
     others, held = iter(others), None
     for block in blocks:
         while held is None or held.shape[-1] < block.shape[-1]:
@@ -137,6 +139,8 @@ def _wav_header(sample_rate: int, channels: int, frames: int) -> bytes:
     data = frames * frame
     size = 4 + 36 + len(form) + len(fact) + 8 + data
     large = size > LARGEST_RIFF
-    sizes = struct.pack("<4sIQQQI", b"ds64" if large else b"JUNK", 28, *((size, data, frames) if large else (0, 0, 0)), 0)
+    sizes = struct.pack(
+        "<4sIQQQI", b"ds64" if large else b"JUNK", 28, *((size, data, frames) if large else (0, 0, 0)), 0
+    )
     riff = struct.pack("<4sI4s", b"RF64" if large else b"RIFF", min(size, LARGEST_RIFF), b"WAVE")
     return riff + sizes + form + fact + struct.pack("<4sI", b"data", min(data, LARGEST_RIFF))

@@ -14,7 +14,7 @@ from unsep_lib.app import jobs, page, recordings
 from unsep_lib.audio import Audio
 from unsep_lib.data.embedded import REPOSITORY
 from unsep_lib.notebook.profiles import load_profile
-from unsep_lib.separate import load_priors, separate
+from unsep_lib.separation import load_priors, separate
 from unsep_lib.source_spec import parse_spec
 
 RATE = 22_050
@@ -94,7 +94,7 @@ def test_a_job_is_the_librarys_separation_and_tells_its_progress_over_windows(ho
     asked, seen = job(noise(1, 10 * 16_000), rate=16_000), []
     separation = jobs.run(asked, threading.Event(), lambda share, estimates: seen.append((share, estimates)))
     expected = separate(
-        asked.recording.audio.samples, 16_000, load_priors(asked.specs), solver="projection", steps=2, seed=3
+        asked.recording.audio.samples, load_priors(asked.specs), 16_000, solver="projection", steps=2, seed=3
     )
     assert torch.equal(separation.sources, expected.sources)
     assert [share for share, _ in seen] == [0.25, 0.5, 0.75, 1.0]
@@ -118,7 +118,7 @@ def test_the_code_does_the_same_and_the_files_add_up_to_the_recording(home, tmp_
     asked = job(samples, names=["speech", "speech"])
     soundfile.write(tmp_path / "mix.wav", samples.t().numpy(), RATE, subtype="FLOAT")
     separation = jobs.run(asked, threading.Event(), lambda share, estimates: None)
-    archive = zipfile.ZipFile(io.BytesIO(jobs.zipped(jobs.tracks_of(separation, asked.specs), RATE)))
+    archive = zipfile.ZipFile(io.BytesIO(jobs.zipped(jobs.tracks_of(separation), RATE)))
     monkeypatch.chdir(tmp_path)
     exec(asked.code(), {})
     total = 0
@@ -126,7 +126,7 @@ def test_the_code_does_the_same_and_the_files_add_up_to_the_recording(home, tmp_
         track, rate = soundfile.read(io.BytesIO(archive.read(name)), always_2d=True)
         assert rate == RATE
         if name != "residual.wav":
-            numpy.testing.assert_array_equal(track, soundfile.read(tmp_path / name, always_2d=True)[0])
+            numpy.testing.assert_array_equal(track, soundfile.read(tmp_path / "sources" / name, always_2d=True)[0])
         total = total + track
     numpy.testing.assert_allclose(total.T, samples.numpy(), atol=1e-6)
     assert len(archive.namelist()) == 3

@@ -14,7 +14,7 @@ from driving import violations
 from unsep_lib.audio import read_audio
 from unsep_lib.data.embedded import embedded_mixtures
 from unsep_lib.notebook.profiles import load_profile
-from unsep_lib.separate import load_priors, separate
+from unsep_lib.separation import load_priors, separate
 from unsep_lib.source_spec import parse_spec
 
 SECONDS, RATE = 1.5, 44_100
@@ -85,7 +85,7 @@ def test_what_is_downloaded_is_what_the_library_separates(opened, recording, sho
     archive = zipfile.ZipFile(download.value.path())
     audio, profile = read_audio(recording), load_profile("smoke")
     expected = separate(
-        audio.samples, RATE, load_priors([parse_spec(source) for source in SOURCES]),
+        audio.samples, load_priors([parse_spec(source) for source in SOURCES]), RATE,
         solver=profile.solver, steps=profile.steps_of(profile.solver), seed=5,
     )  # fmt: skip
     tracks = {"speech": expected.sources[0], "sound_Clarinet": expected.sources[1], "residual": expected.residual}

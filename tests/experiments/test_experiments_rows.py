@@ -15,7 +15,7 @@ from unsep_lib.evaluation.metrics import si_sdr
 from unsep_lib.experiments import Condition, PriorSet, SolverChoice, plan
 from unsep_lib.experiments.compute import compute, score
 from unsep_lib.experiments.conditions import Shelf, slots_of
-from unsep_lib.separate import load_priors, separate
+from unsep_lib.separation import load_priors, separate
 from unsep_lib.source_spec import parse_spec
 
 RATE = 16_000
@@ -92,7 +92,7 @@ def test_a_row_is_what_separating_and_scoring_by_hand_gives(home, tmp_path):
     row = next(row for row in plan(small(tmp_path, seeds=(3,))) if row.mixture == "1speech-1sound_00")
     record = compute(row)
     mixture = read_mixture(tmp_path / "mixtures" / "1speech-1sound_00")
-    separation = separate(mixture.mixture, RATE, load_priors(mixture.specs), solver="projection", steps=1, seed=3)
+    separation = separate(mixture.mixture, load_priors(mixture.specs), RATE, solver="projection", steps=1, seed=3)
     expected = evaluation_score(mixture, separation.sources[:, 0])
     assert [source["si_sdr"] for source in record["sources"]] == pytest.approx([row.si_sdr for row in expected])
     assert [source["label"] for source in record["sources"]] == ["speech", "sound:Cello"]
@@ -119,7 +119,7 @@ def test_swapped_estimates_come_back_to_their_references_and_absent_ones_are_las
     ]  # fmt: skip
     mixture = read_mixture(row.folder)
     specs = [parse_spec(spec) for spec in ("sound:Flute", "sound:Cello", "speech")]
-    separation = separate(mixture.mixture, RATE, load_priors(specs), solver="projection", steps=1, seed=0)
+    separation = separate(mixture.mixture, load_priors(specs), RATE, solver="projection", steps=1, seed=0)
     expected = evaluation_score(mixture, separation.sources[[2, 1], 0])
     assert [source["si_sdr"] for source in sources] == pytest.approx([*(row.si_sdr for row in expected), None])
 
@@ -146,7 +146,7 @@ def test_another_mixture_is_added_unless_a_source_would_be_there_twice(home, tmp
     assert [source["label"] for source in sources] == ["speech", "sound:Cello", "sound:Flute"]
     own, other = (read_mixture(Path(folder) / name) for name in ("1speech-1sound_00", "more_00"))
     separation = separate(
-        own.mixture + other.mixture, RATE, load_priors(more.specs), solver="projection", steps=1, seed=0
+        own.mixture + other.mixture, load_priors(more.specs), RATE, solver="projection", steps=1, seed=0
     )
     expected = si_sdr(separation.sources[2, 0], other.sources[0]).item()
     assert sources[2]["si_sdr"] == pytest.approx(expected)

@@ -8,7 +8,7 @@ import torch
 from hardening.audio_faults import NAMES, RATES, recorded
 from hardening.cases import Entry, Fault, command, crossed, identified, judge
 from hardening.file_faults import manifest
-from unsep_lib.separate import separate
+from unsep_lib.separation import separate
 
 FAST = ("--solver", "projection", "--steps", "1")
 LARGE = str(10**30)
@@ -150,7 +150,7 @@ def separate_samples(place, thing):
     from unsep_lib.priors.checkpoints import load_prior
 
     given_samples, rate = thing
-    found = separate(given_samples, rate, [load_prior("speech"), load_prior("sound")], solver="projection", steps=1)
+    found = separate(given_samples, [load_prior("speech"), load_prior("sound")], rate, solver="projection", steps=1)
     assert found.sources.shape[-1] == given_samples.shape[-1]
     assert found.sources.isfinite().all() and found.residual.isfinite().all()
 

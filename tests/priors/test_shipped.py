@@ -7,7 +7,7 @@ from unsep_lib.audio import SAMPLE_RATE
 from unsep_lib.data.embedded import embedded_clips, embedded_mixtures
 from unsep_lib.evaluation.evaluate import score
 from unsep_lib.priors.checkpoints import PRETRAINED, card_of, load_prior
-from unsep_lib.separate import load_priors, separate
+from unsep_lib.separation import load_priors, separate
 from unsep_lib.stft import inverse_stft, stft
 
 NAMES = ("speech", "sound")
@@ -82,6 +82,6 @@ def test_the_fastest_precision_is_bfloat16_where_the_processor_multiplies_in_it(
 def test_the_default_solver_separates_real_mixtures_of_unseen_voices():
     rows = []
     for mixture in embedded_mixtures("1speech-1sound")[5:7]:
-        sources = separate(mixture.mixture, SAMPLE_RATE, load_priors(mixture.specs)).sources[:, 0]
+        sources = separate(mixture.mixture, load_priors(mixture.specs), SAMPLE_RATE).sources[:, 0]
         rows += score(mixture, sources)
     assert sum(row.si_sdr_improvement for row in rows) / len(rows) > LEAST_IMPROVEMENT

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from unsep_lib.audio import SAMPLE_RATE
 from unsep_lib.priors.base import GaussianPrior
 from unsep_lib.priors.paper_schedule import log_grid, paper_grid
-from unsep_lib.separate import separate
+from unsep_lib.separation import separate
 from unsep_lib.solvers import SOLVERS, reverse, solve
 from unsep_lib.solvers.guided import GuidedTail
 from unsep_lib.solvers.initialization import (
@@ -138,8 +138,8 @@ def test_the_callback_sees_every_step_once(solver, steps):
 def test_scaling_the_mixture_scales_the_sources(solver, gain, length, seed):
     samples, priors = mixtures(1, length)[0], gaussian_priors(2, length)
     arguments = {"solver": solver, "steps": STEPS, "seed": seed}
-    expected = separate(samples, SAMPLE_RATE, priors, **arguments).sources
-    scaled = separate(gain * samples, SAMPLE_RATE, priors, **arguments).sources
+    expected = separate(samples, priors, SAMPLE_RATE, **arguments).sources
+    scaled = separate(gain * samples, priors, SAMPLE_RATE, **arguments).sources
     torch.testing.assert_close(scaled / gain, expected, atol=1e-5, rtol=1e-4)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import soundfile
@@ -15,7 +15,7 @@ from unsep_lib.app.job_queue import Cancelled
 from unsep_lib.app.recordings import Recording
 from unsep_lib.audio import SAMPLE_RATE, resample
 from unsep_lib.priors.checkpoints import available_priors, card_of
-from unsep_lib.separate import Separation, load_priors, separate
+from unsep_lib.separation import Separation, separate
 from unsep_lib.solvers import Snapshot
 from unsep_lib.source_spec import SourceSpec, file_names
 from unsep_lib.windows import window_starts
@@ -23,17 +23,10 @@ from unsep_lib.windows import window_starts
 Show = Callable[[float, Mapping[str, torch.Tensor]], None]
 
 CODE = """\
-from unsep_lib.audio import read_audio, write_audio
-from unsep_lib.separate import load_priors, separate
-from unsep_lib.source_spec import file_names, parse_spec
+from unsep_lib import separate
 
-audio = read_audio({path!r})
-specs = [parse_spec(text) for text in {specs!r}]
-separation = separate(
-    audio.samples, audio.sample_rate, load_priors(specs), solver={solver!r}, steps={steps}, seed={seed}
-)
-for name, samples in zip(file_names(specs), separation.sources):
-    write_audio(f"{{name}}.wav", samples, audio.sample_rate)
+found = separate({path!r}, {specs!r}, solver={solver!r}, steps={steps}, seed={seed})
+found.save("sources")
 """
 
 
@@ -83,8 +76,8 @@ def run(job: Job, cancelled: threading.Event, show: Show) -> Separation:
         done[0] = finished
 
     separation = separate(
-        audio.samples.to(job.device), audio.sample_rate, load_priors(job.specs, device=job.device),
-        solver=job.solver, steps=job.steps, seed=job.seed, on_step=on_step, on_window=on_window,
+        audio.samples, job.specs, audio.sample_rate, solver=job.solver, steps=job.steps, seed=job.seed,
+        device=job.device, on_step=on_step, on_window=on_window,
     )  # fmt: skip
     if cancelled.is_set():
         raise Cancelled
@@ -96,10 +89,9 @@ def resampled_length(samples: int, rate: int) -> int:
     return -(-samples * SAMPLE_RATE // rate)
 
 
-def tracks_of(separation: Separation, specs: Sequence[SourceSpec]) -> dict[str, torch.Tensor]:
+def tracks_of(separation: Separation) -> dict[str, torch.Tensor]:
     """File name's stem → samples [channel, time], the residual last; they add up to the recording."""
-    sources = dict(zip(file_names(specs), separation.sources.cpu(), strict=True))
-    return sources | {"residual": separation.residual.cpu()}
+    return dict(separation) | {"residual": separation.residual}
 
 
 def at_working_rate(samples: torch.Tensor, sample_rate: int) -> torch.Tensor:

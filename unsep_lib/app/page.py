@@ -25,7 +25,7 @@ from unsep_lib.audio import rms_dbfs
 from unsep_lib.figures import described, spectrograms
 from unsep_lib.figures.players import players
 from unsep_lib.notebook.profiles import Profile, load_profile
-from unsep_lib.separate import Separation
+from unsep_lib.separation import Separation
 from unsep_lib.source_spec import parse_spec
 
 MOST_COLUMNS = 4  # spectrograms side by side
@@ -207,7 +207,7 @@ class Page:
 
     def finished(self, job: Job, separation: Separation) -> None:
         """Show, play and offer what came out."""
-        tracks, rate = tracks_of(separation, job.specs), separation.sample_rate
+        tracks, rate = tracks_of(separation), separation.sample_rate
         self.download.offer(f"{Path(job.recording.name).stem}_sources.zip", zipped(tracks, rate))
         tracks = {name: samples for name, samples in tracks.items() if rms_dbfs(samples) > INAUDIBLE_DBFS}
         flat = {name: at_working_rate(samples, rate) for name, samples in tracks.items()}

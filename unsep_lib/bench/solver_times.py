@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from unsep_lib.audio import SAMPLE_RATE
 from unsep_lib.data.embedded import embedded_mixtures
-from unsep_lib.separate import load_priors
+from unsep_lib.separation import load_priors
 from unsep_lib.solvers import solve, solver_named
 
 TASK = "1speech-1sound"  # its first embedded mixture is the one that is timed

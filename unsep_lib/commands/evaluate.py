@@ -169,7 +169,7 @@ def warn_of_untrained(names: Iterable[Path | str]) -> None:
 
 def separating_method(mixtures: Sequence[Mixture], arguments: argparse.Namespace) -> Callable[[Mixture], torch.Tensor]:
     """The method that the options ask for; loads every prior before the first mixture."""
-    from unsep_lib.separate import load_priors, separate
+    from unsep_lib.separation import load_priors, separate
 
     specs = list(dict.fromkeys(spec for mixture in mixtures for spec in mixture.specs))
     files: dict[str, Path | str] = dict(arguments.prior)
@@ -180,8 +180,8 @@ def separating_method(mixtures: Sequence[Mixture], arguments: argparse.Namespace
     def method(mixture: Mixture) -> torch.Tensor:
         separation = separate(
             mixture.mixture.to(arguments.device),
-            mixture.sample_rate,
             [priors[spec] for spec in mixture.specs],
+            mixture.sample_rate,
             solver=arguments.solver,
             steps=arguments.steps,
             seed=arguments.seed,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 from unsep_lib import __version__
 from unsep_lib.commands import (
@@ -21,23 +23,54 @@ from unsep_lib.commands import (
     separate,
     train,
 )
+from unsep_lib.commands.options import printable
 
-COMMANDS = (separate, app, enrol, evaluate, experiment, data, train, reproduce, course, checkpoint, bench, info)
-BAD_INPUT, INTERRUPTED = 2, 130  # exit codes: argparse's, and the shell's for Ctrl-C
+COMMANDS = (separate, app, enrol, info, data, train, evaluate, experiment, reproduce, course)
+MAINTAINERS = (bench, checkpoint)
+BAD_INPUT, INTERRUPTED, NO_READER = 2, 130, 141  # exit codes: argparse's, and the shell's for Ctrl-C and SIGPIPE
+
+
+class _Listed:
+    """Subparsers whose commands are listed in the epilog, under headings of their own."""
+
+    def __init__(self, parser: argparse.ArgumentParser):
+        self._subparsers = parser.add_subparsers(required=True, metavar="COMMAND", help="one of those below")
+        self.lines: list[str] = []
+
+    def add_parser(self, name: str, *, help: str) -> argparse.ArgumentParser:
+        """The parser of the subcommand `name`."""
+        self.lines.append(f"  {name:<12}{help}")
+        return self._subparsers.add_parser(name, description=f"{help[0].upper()}{help[1:]}.")
+
+    def group(self, title: str, commands: Sequence[ModuleType]) -> None:
+        """Add commands under a heading."""
+        self.lines += ["", f"{title}:"] if self.lines else [f"{title}:"]
+        for command in commands:
+            command.add_parser(self)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand; a ValueError or OSError becomes one sentence on stderr and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal of few letters loses letters, never a result
     parser = argparse.ArgumentParser(
-        prog="unsep", description="Separate a recording into its sources with diffusion priors of single sources."
+        prog="unsep",
+        description="Separate a recording into its sources with diffusion priors of single sources.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"unsep {__version__}")
-    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in COMMANDS:
-        command.add_parser(subparsers)
-    arguments = parser.parse_args(argv)
+    listed = _Listed(parser)
+    listed.group("commands", COMMANDS)
+    listed.group("commands for maintainers", MAINTAINERS)
+    parser.epilog = "\n".join(listed.lines)
     try:
+        arguments = parser.parse_args(argv)
         code: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still in the buffer is not wanted either
+        return NO_READER
     except ValueError as error:
         return refuse(str(error))
     except OSError as error:
@@ -49,7 +82,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def refuse(sentence: str) -> int:
-    """Print why there is no result, in one line: what a terminal cannot show of file names is escaped."""
-    shown = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in sentence)
-    print(f"unsep: error: {shown}", file=sys.stderr)
+    """Print why there is no result, in one line."""
+    print(f"unsep: error: {printable(sentence)}", file=sys.stderr)
     return BAD_INPUT
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -43,12 +44,19 @@ def precision_of(arguments: argparse.Namespace) -> torch.dtype | None:
 
 def check_device(name: str) -> None:
     """Raise ValueError unless torch can compute on the device."""
-    import torch
+    from unsep_lib.separation import check_device as checked
 
-    try:
-        torch.zeros(1, device=name).item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(f"cannot compute on device {name!r}: {str(error).splitlines()[0]}") from error
+    checked(name)
+
+
+def note(text: str) -> None:
+    """Say something beside the result on stderr, in one line: what a terminal cannot show of file names is escaped."""
+    print(f"note: {printable(text)}", file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    """`text` in one line that any terminal can show."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 def named_file(text: str) -> tuple[str, Path]:

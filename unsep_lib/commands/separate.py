@@ -1,4 +1,4 @@
-"""`unsep separate`: recordings into one file a source each."""
+"""`unsep separate`: recordings into one file per source."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unsep_lib.commands.options import Subparsers, add_solver_options, check_device, precision_of
+from unsep_lib.commands.options import Subparsers, add_solver_options, note
 
 if TYPE_CHECKING:
-    from unsep_lib.separate_file import Request
+    from unsep_lib.separation import Request
+
+MOST_NAMED = 5  # files that a note names; of more it tells the number
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """Add the subcommand's options."""
     parser = subparsers.add_parser("separate", help="separate a recording into its sources")
     parser.add_argument(
-        "mixture", nargs="*", type=Path, metavar="MIXTURE", help="WAV, FLAC, OGG or MP3; several, or a folder of them"
+        "mixture", nargs="*", type=Path, metavar="MIXTURE", help="WAV, FLAC, OGG, MP3 …; several, or a folder of them"
     )
     parser.add_argument(
         "--source", action="append", default=[], metavar="PRIOR[:LABEL]", help="once for each source that sounds"
@@ -38,25 +40,16 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(
             "expected a mixture and --out FOLDER, as in `unsep separate mix.wav --source speech --out out/`"
         )
-    from unsep_lib.files import sha256
-    from unsep_lib.priors.checkpoints import find_prior
-    from unsep_lib.separate import load_priors
-    from unsep_lib.separate_file import request
+    from unsep_lib.separation import refuse_overwriting, request
     from unsep_lib.solvers import DEFAULT_SOLVER
-    from unsep_lib.source_spec import parse_spec
 
-    check_device(arguments.device)
-    specs = [parse_spec(text) for text in arguments.source]
-    files = dict(arguments.prior)
-    priors = load_priors(specs, files, arguments.device, precision_of(arguments))
-    weights = {
-        spec.prior: sha256(files[spec.prior] if spec.prior in files else find_prior(spec.prior)) for spec in specs
-    }
     wanted = request(
-        specs, priors, weights | {"precision": str(arguments.precision)}, solver=arguments.solver or DEFAULT_SOLVER,
-        steps=arguments.steps, seed=arguments.seed, device=arguments.device,
+        arguments.source, solver=arguments.solver or DEFAULT_SOLVER, steps=arguments.steps, seed=arguments.seed,
+        prior=dict(arguments.prior), device=arguments.device, precision=arguments.precision,
     )  # fmt: skip
-    return separate_all(recordings(arguments.mixture, arguments.out), wanted)
+    folders = recordings(arguments.mixture, arguments.out)
+    refuse_overwriting(folders, [folder / name for folder in folders.values() for name in wanted.tracks])
+    return separate_all(folders, wanted)
 
 
 def separate_all(folders: Mapping[Path, Path], wanted: Request) -> int:
@@ -65,7 +58,7 @@ def separate_all(folders: Mapping[Path, Path], wanted: Request) -> int:
     Raises:
         ValueError: one of them, or the only one, could not be separated.
     """
-    from unsep_lib.separate_file import is_done
+    from unsep_lib.separation import is_done
 
     failed = 0
     for path, folder in folders.items():
@@ -102,26 +95,62 @@ def recordings(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
 
 
 def _recordings_in(folder: Path) -> list[Path]:
-    from unsep_lib.audio import AUDIO_SUFFIXES
+    """The recordings in a folder; files that may be meant and are not taken are told of."""
+    from unsep_lib.audio import AUDIO_SUFFIXES, OTHER_SUFFIXES
+    from unsep_lib.separation import read_report
 
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file())
-    if not files:
+    files = sorted(path for path in folder.iterdir() if path.is_file() or path.is_symlink())
+    shown = [path for path in files if not path.name.startswith(".")]
+    tracks = read_report(folder).get("tracks", [])
+    audio = [path for path in shown if path.suffix.lower() in AUDIO_SUFFIXES]
+    found = [path for path in audio if path.is_file() and path.name not in tracks]
+    _tell(folder, "formats that cannot be read (ffmpeg makes WAV of them)",
+          [path for path in shown if path.suffix.lower() in OTHER_SUFFIXES])  # fmt: skip
+    _tell(folder, "tracks of an earlier run", [path for path in audio if path.name in tracks])
+    _tell(folder, "links that lead nowhere", [path for path in audio if not path.exists()])
+    if not found:
         raise ValueError(f"{folder}: the folder holds no recordings ({', '.join(sorted(AUDIO_SUFFIXES))})")
-    return files
+    return found
+
+
+def _tell(folder: Path, what: str, files: Sequence[Path]) -> None:
+    if files:
+        names = ", ".join(path.name for path in files[:MOST_NAMED])
+        more = f" and {len(files) - MOST_NAMED} more" if len(files) > MOST_NAMED else ""
+        note(f"{folder}: not taken are {what}: {names}{more}")
 
 
 def separate_shown(path: Path, folder: Path, wanted: Request) -> None:
     """Separate one file behind a progress bar, and print what was written."""
     from tqdm import tqdm
 
-    from unsep_lib.files import alone
-    from unsep_lib.separate_file import separate_file
+    from unsep_lib.separation import UNFINISHED, separate_file
 
     layout = "{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
-    with alone(folder), tqdm(total=1.0, bar_format=layout, desc=f"separating {path.name}", disable=None) as bar:
-        written = separate_file(path, folder, wanted, lambda done, total: bar.update(done / total - bar.n))
+    with tqdm(total=1.0, bar_format=layout, desc=f"separating {path.name}", disable=None) as bar:
+
+        def on_window(done: int, total: int) -> None:
+            if done == 1 and total > 1:
+                bar.write(f"What is done can be played in {folder / UNFINISHED}", file=sys.stderr)
+            bar.update(done / total - bar.n)
+
+        written = separate_file(path, wanted, folder, on_window=None if bar.disable else on_window)
     for file in written:
         print(file)
+    _tell_of_others(folder, wanted)
+
+
+def _tell_of_others(folder: Path, wanted: Request) -> None:
+    """Say which recordings in the folder are none of this run's tracks."""
+    from unsep_lib.audio import AUDIO_SUFFIXES
+
+    others = sorted(
+        path.name for path in folder.iterdir()
+        if path.suffix.lower() in AUDIO_SUFFIXES and path.name not in wanted.tracks and not path.name.startswith(".")
+    )  # fmt: skip
+    if others:
+        more = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
+        note(f"{folder}: not of this run are {', '.join(others[:MOST_NAMED])}{more}")
 
 
 def show_known() -> int:
@@ -131,7 +160,11 @@ def show_known() -> int:
 
     print("priors:")
     for name, path in available_priors().items():
-        labels = card_of(path)["labels"]
+        try:
+            labels = card_of(path)["labels"]
+        except ValueError as error:
+            note(f"{name}: {error}")
+            continue
         print(f"  {name}" + (f"  (or {name}:LABEL with {', '.join(labels)})" if labels else ""))
     print("solvers:")
     for solver in SOLVERS.values():

@@ -25,7 +25,7 @@ from unsep_lib.evaluation.conv_tasnet import SHIPPED, SLOTS, Control, load_contr
 from unsep_lib.experiments.rows import PriorFile, Row, check_planned
 from unsep_lib.priors.base import Prior
 from unsep_lib.priors.checkpoints import LoadedPrior, load_prior
-from unsep_lib.separate import separate
+from unsep_lib.separation import separate
 from unsep_lib.solvers import ABLATIONS, SOLVERS, Solver
 from unsep_lib.source_spec import SourceSpec
 
@@ -176,7 +176,7 @@ def prepared(row: Row, mixture: torch.Tensor, references: torch.Tensor, work: Wo
     samples, sampler = mixture.to(row.device), SAMPLERS[row.solver]
 
     def run() -> torch.Tensor:
-        separation = separate(samples, SAMPLE_RATE, priors, solver=sampler, steps=row.steps, seed=row.seed)
+        separation = separate(samples, priors, SAMPLE_RATE, solver=sampler, steps=row.steps, seed=row.seed)
         return separation.sources[:, 0].cpu()
 
     return run
