@@ -7,7 +7,7 @@ import torch
 from unsep_lib.audio import resample
 from unsep_lib.priors.base import GaussianPrior
 from unsep_lib.priors.checkpoints import load_prior
-from unsep_lib.separation import interchangeable, load_priors, separate
+from unsep_lib.separation import interchangeable, load_priors, separate, sounding_power
 from unsep_lib.source_spec import parse_spec
 from unsep_lib.windows import OVERLAP, WINDOW, continued_order, joined, window_starts, windows_of
 
@@ -179,6 +179,25 @@ def test_priors_are_loaded_once_by_name_and_labelled(home, monkeypatch):
 def in_windows(mixture, separate_window, groups):
     found = (separate_window(window, index) for index, window in enumerate(windows_of(mixture.split(50_000, dim=-1))))
     return torch.cat(list(joined(found, groups)), dim=-1)
+
+
+@pytest.mark.parametrize("seconds", [60, 600])
+@pytest.mark.parametrize("floor", [0.0, 1e-4])
+def test_what_follows_a_sound_does_not_change_the_level_it_is_seen_at(seconds, floor, priors):
+    """One level for the whole recording cost four seconds before 60 s of silence 10 dB, before 600 s 18 dB."""
+    sounding, silence = noise(4 * RATE), floor * noise(seconds * RATE, seed=1)
+    followed = torch.stack([torch.cat([sounding, silence]), torch.zeros(len(sounding) + len(silence))])
+    windows = list(windows_of(followed.split(6 * RATE, dim=-1)))
+    first = sounding_power(windows[0])
+    torch.testing.assert_close(first[0], sounding_power(sounding[None])[0], rtol=0.02, atol=0)
+    assert first[1] == 0  # a silent channel counts in no other's level
+    whole = followed[0].double().square().mean()
+    assert 10 * math.log10(first[0] / whole) == pytest.approx(10 * math.log10((seconds + 4) / 4), abs=0.2)
+
+
+def test_the_level_of_what_sounds_all_the_time_is_its_rms():
+    samples = torch.stack([noise(10_000, seed=seed) for seed in range(3)]) * torch.tensor([[1.0], [0.1], [1e-4]])
+    torch.testing.assert_close(sounding_power(samples), samples.double().square().mean(dim=-1), rtol=0.05, atol=0)
 
 
 def swapping(sources):

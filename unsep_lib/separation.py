@@ -357,8 +357,9 @@ def request(
     check_count(asked)
     chosen, dtype = solver_named(solver), _dtype(precision)
     specs = {index: source for index, source in enumerate(asked) if isinstance(source, SourceSpec)}
-    check_device(device or "cpu")
-    loaded = load_priors(list(specs.values()), prior, device or "cpu", dtype) if specs else []
+    where = "cpu" if device is None else device
+    check_device(where)
+    loaded = load_priors(list(specs.values()), prior, where, dtype) if specs else []
     priors: dict[int, Any] = dict(enumerate(asked)) | dict(zip(specs, loaded, strict=True))
     stems = dict(zip(specs, file_names(list(specs.values())), strict=True))
     names = [stems.get(index, f"source_{index + 1}") for index in range(len(asked))]
@@ -475,7 +476,7 @@ def as_samples(mixture: object) -> torch.Tensor:
         ValueError: another shape, no real floating-point numbers, NaN or infinity.
     """
     try:
-        samples = mixture if isinstance(mixture, torch.Tensor) else torch.as_tensor(numpy.asarray(mixture))
+        samples = mixture if isinstance(mixture, torch.Tensor) else torch.from_numpy(numpy.array(mixture))
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"expected samples [time] or [channel, time], got {type(mixture).__name__}") from error
     shape = tuple(samples.shape)

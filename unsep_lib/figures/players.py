@@ -19,6 +19,8 @@ MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz
 
 def mp3(samples: torch.Tensor, sample_rate: int = SAMPLE_RATE) -> bytes:
     """Samples [time] or [channel, time] as an MP3 file; nothing is normalised, what exceeds full scale is clipped."""
+    if not torch.isfinite(samples).all():  # the encoder ends the process at NaN
+        raise ValueError("expected finite samples to play, got NaN or infinity")
     if sample_rate not in MP3_RATES:
         samples, sample_rate = resample(samples, sample_rate, MP3_RATES[-1]), MP3_RATES[-1]
     buffer = io.BytesIO()
