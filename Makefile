@@ -3,6 +3,7 @@ PROFILE ?= tutorial
 VENV := .venv
 STAMP := $(VENV)/installed
 UNSEP := $(VENV)/bin/unsep
+PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: reproduce test test-full hardening docs lab clean
 
@@ -13,7 +14,7 @@ test: docs
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/mypy
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadfile
-	UNSEP_PROFILE=smoke UNSEP_OUT=$(CURDIR)/out/nbval $(VENV)/bin/python -m pytest --nbval-lax --nbval-current-env \
+	UNSEP_PROFILE=smoke UNSEP_OUT="$(CURDIR)/out/nbval" $(VENV)/bin/python -m pytest --nbval-lax --nbval-current-env \
 		--nbval-cell-timeout=300 notebooks
 	$(UNSEP) reproduce --profile smoke --out out/smoke --force --check
 
@@ -36,5 +37,6 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
 		{ echo "unsep needs Python 3.11, 3.12 or 3.13; say which with make PYTHON=python3.12" >&2; exit 1; }
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable .[data-prep,browser,accelerate]
+	$(PIP) uv && $(VENV)/bin/uv pip install --quiet --system-certs --python $(VENV)/bin/python --editable '.[all]' || \
+		{ echo "uv could not install; pip does, which takes longer" >&2; $(PIP) --editable '.[all]'; }
 	touch $(STAMP)

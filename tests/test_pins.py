@@ -1,3 +1,4 @@
+import itertools
 import re
 import tomllib
 from urllib.parse import unquote
@@ -6,23 +7,35 @@ import pytest
 import yaml
 from places import REPOSITORY
 
-PINS = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["dependencies"]
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+REQUIRED = [*PROJECT["dependencies"], *itertools.chain(*PROJECT["optional-dependencies"].values())]
+PINS = sorted({pin for pin in REQUIRED if not pin.startswith("unsep[")})
+OPTIONAL = {"pesq"}  # compiled from source, so in no other extra
 
 
-def pip_list(path):
-    dependencies = yaml.safe_load((REPOSITORY / path).read_text())["dependencies"]
-    (pip,) = (item["pip"] for item in dependencies if isinstance(item, dict))
-    return dependencies, pip
-
-
-@pytest.mark.parametrize("path", ["environment.yml", "binder/environment.yml"])
-def test_conda_environments_pin_what_pyproject_pins(path):
-    dependencies, pip = pip_list(path)
-    assert [item for item in pip if not item.startswith("--editable")] == PINS
-    supported = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["requires-python"]
-    minor = int(re.fullmatch(r"python=3\.(\d+)", dependencies[0])[1])
-    low, high = (int(number) for number in re.fullmatch(r">=3\.(\d+),<3\.(\d+)", supported).groups())
+@pytest.mark.parametrize(("path", "clone"), [("environment.yml", "."), ("binder/environment.yml", "..")])
+def test_conda_environments_are_python_and_the_clone_with_all_extras(path, clone):
+    environment = yaml.safe_load((REPOSITORY / path).read_text())
+    assert environment.keys() == {"name", "channels", "dependencies"}
+    python, pip, packages = environment["dependencies"]
+    assert pip == "pip" and packages == {"pip": [f"--editable {clone}[all]"]}
+    assert ((REPOSITORY / path).parent / clone / "pyproject.toml").is_file()  # pip runs in the file's folder
+    minor = int(re.fullmatch(r"python=3\.(\d+)", python)[1])
+    low, high = (int(number) for number in re.fullmatch(r">=3\.(\d+),<3\.(\d+)", PROJECT["requires-python"]).groups())
     assert low <= minor < high
+
+
+def test_all_holds_every_extra():
+    def held(extra):
+        for pin in PROJECT["optional-dependencies"][extra]:
+            nested = re.fullmatch(r"unsep\[(.+)\]", pin)
+            if nested:
+                for name in nested[1].split(","):
+                    yield from held(name)
+            else:
+                yield pin
+
+    assert {*PROJECT["dependencies"], *held("all")} == {pin for pin in PINS if pin.split("==")[0] not in OPTIONAL}
 
 
 def test_every_pin_is_exact():
@@ -32,31 +45,25 @@ def test_every_pin_is_exact():
 def test_the_installed_versions_are_the_pinned_ones():
     from importlib.metadata import version
 
-    assert {pin: version(pin.split("==")[0]).split("+")[0] for pin in PINS} == {pin: pin.split("==")[1] for pin in PINS}
-
-
-def test_binder_installs_the_clone_and_stops_at_the_first_error():
-    script = REPOSITORY / "binder" / "postBuild"
-    assert script.stat().st_mode & 0o111
-    lines = script.read_text().splitlines()
-    assert lines[0] == "#!/usr/bin/env bash"
-    assert "set -euo pipefail" in lines
+    installed = {pin for pin in PINS if pin.split("==")[0] not in OPTIONAL}
+    assert {pin: version(pin.split("==")[0]).split("+")[0] for pin in installed} == {
+        pin: pin.split("==")[1] for pin in installed
+    }
 
 
 # What repo2docker reads from binder/; it ignores everything else there, and a requirements.txt beside environment.yml.
-REPO2DOCKER = {"environment.yml", "postBuild", "start", "apt.txt"}
+REPO2DOCKER = {"environment.yml", "postBuild", "start", "apt.txt", "README.md"}
 
 
 def test_binder_holds_only_what_repo2docker_reads():
     assert {path.name for path in (REPOSITORY / "binder").iterdir()} <= REPO2DOCKER
     assert not any((REPOSITORY / name).exists() for name in ("Dockerfile", ".binder"))  # either would win over binder/
-    environment = yaml.safe_load((REPOSITORY / "binder" / "environment.yml").read_text())
-    assert environment.keys() == {"name", "channels", "dependencies"}
-    assert "pip" in environment["dependencies"]
 
 
 def test_the_link_to_binder_opens_the_first_notebook():
-    (target,) = set(re.findall(r"mybinder\.org/\S+?labpath=([\w%.]+)", (REPOSITORY / "README.md").read_text()))
+    (target,) = set(
+        re.findall(r"mybinder\.org/\S+?labpath=([\w%.]+)", (REPOSITORY / "binder" / "README.md").read_text())
+    )
     assert unquote(target) == "notebooks/00_start.ipynb" and (REPOSITORY / unquote(target)).is_file()
 
 
@@ -65,10 +72,10 @@ def test_the_hosted_workflow_runs_what_ci_runs():
     workflow = yaml.safe_load((REPOSITORY / ".github" / "workflows" / "ci.yml").read_text())
     (job,) = workflow["jobs"].values()
     assert [step["run"] for step in job["steps"] if "run" in step] == [".ci/run"]
-    supported = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["requires-python"]
+    supported = PROJECT["requires-python"]
     low, high = (int(number) for number in re.fullmatch(r">=3\.(\d+),<3\.(\d+)", supported).groups())
     assert job["strategy"]["matrix"]["python"] == [f"3.{minor}" for minor in range(low, high)]
-    assert re.search(r"^make test$", (REPOSITORY / ".ci" / "run").read_text(), flags=re.MULTILINE)
+    assert re.search(r"^env -i .* make test$", (REPOSITORY / ".ci" / "run").read_text(), flags=re.MULTILINE)
     recipe = (REPOSITORY / "Makefile").read_text().partition("\ntest: ")[2].partition("\n\n")[0].replace("\\\n", " ")
     lines = [line for line in recipe.splitlines() if "--nbval-lax" in line]
     assert len(lines) == 1 and "UNSEP_PROFILE=smoke" in lines[0] and lines[0].endswith(" notebooks")

@@ -71,6 +71,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still in the buffer is not wanted either
         return NO_READER
+    except ModuleNotFoundError as error:
+        if error.name and error.name.split(".")[0] != "unsep_lib":
+            return refuse(f"this needs {error.name}, which is not installed; pip install unsep[all] brings it")
+        raise
     except ValueError as error:
         return refuse(str(error))
     except OSError as error:
