@@ -4,7 +4,7 @@
 `debian` phrases rendered with other numbers than any embedded one and the CC0 samples of the training split, in
 `philharmonia` phrases strung from single notes of the Philharmonia Orchestra's recordings (a folder of MP3 named
 `instrument_pitch_length_dynamics_articulation`, sorted into folders by label). `unsep data prepare DIR/<corpus>` makes
-the manifest of each. Needs `pip install unsep[data-prep]` and fluidsynth.
+the manifest of each. Needs `pip install unsep[dev]` and fluidsynth.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def chromium():
     if path is None:
         missing("no chromium on the path; `apt-get install chromium` brings Debian's")
     if not (importlib.util.find_spec("playwright") and importlib.util.find_spec("axe_playwright_python")):
-        missing("playwright or axe is missing; `pip install --editable .[browser]` brings them")
+        missing("playwright or axe is missing; `pip install --editable .[dev]` brings them")
     return path
 
 
