@@ -6,10 +6,13 @@ import math
 import multiprocessing
 import multiprocessing.connection
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from typing import TypeVar
+from contextlib import contextmanager
+from multiprocessing.context import SpawnContext, SpawnProcess
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -33,17 +36,54 @@ def spread(
 
 
 def _pooled(function: Callable[[Item], Result], items: Sequence[Item], workers: int, chunk: int) -> Iterator[Result]:
-    # A forked child of a process whose OpenMP threads have run waits for them for ever, so children are spawned.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
+    with process_pool(workers, threads=1) as pool:
         yield from pool.map(function, items, chunksize=chunk)
 
 
-def _start_worker() -> None:
+@contextmanager
+def process_pool(workers: int, threads: int) -> Iterator[ProcessPoolExecutor]:
+    """A pool of `workers` processes with `threads` torch threads each.
+
+    They end with this process, however that ends, and at Ctrl-C at once and silently. If the block raises, what they
+    work on is given up.
+    """
+    # A forked child of a process whose OpenMP threads have run waits for them for ever, so children are spawned.
+    pool = ProcessPoolExecutor(workers, mp_context=_Spawn(), initializer=_start_worker, initargs=(threads,))
+    try:
+        yield pool
+    except BaseException:
+        children = list((pool._processes or {}).values())
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in children:
+            child.terminate()
+        raise
+    finally:
+        pool.shutdown()
+
+
+class _QuietProcess(SpawnProcess):
+    """A child that Ctrl-C cannot reach before its worker is ready, so that it prints no traceback of its imports."""
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return SpawnProcess._Popen(process_obj)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _Spawn(SpawnContext):
+    Process = _QuietProcess
+
+
+def _start_worker(threads: int) -> None:
     import torch
 
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     end_with_parent()
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
 
 
 def end_with_parent() -> None:

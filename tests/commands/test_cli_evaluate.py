@@ -35,8 +35,8 @@ def evaluated(mixtures, *more):
 def test_evaluation_writes_the_pinned_layout(home, mixtures):
     result = evaluated(mixtures)
     assert list(result) == [
-        "si_sdr", "si_sdr_improvement", "collapsed", "seconds_per_mixture", "slot_switches", "window_passages",
-        "peak_memory_mb", "rows",
+        "si_sdr", "si_sdr_improvement", "collapsed", "left_out", "seconds_per_mixture", "source_switches",
+        "window_passages", "peak_memory_mb", "rows",
     ]  # fmt: skip
     assert result["si_sdr"].keys() == result["si_sdr_improvement"].keys() == STATISTIC
     assert all(list(row) == ["mixture", "source", "label", "si_sdr", "si_sdr_improvement"] for row in result["rows"])
@@ -84,6 +84,65 @@ def test_swapped_voices_are_found_and_lost_sources_are_counted():
     assert [row.si_sdr_improvement for row in unchanged.rows] == pytest.approx([0.0, 0.0], abs=1e-6)
     with pytest.raises(ValueError, match="at least one mixture with an audible reference, got none"):
         evaluate([], lambda mixture: mixture.sources)
+
+
+def one_of(name, *labels, seed=0):
+    sources = noise(len(labels), 4000, seed=seed)
+    return Mixture(name, sources.sum(dim=0), sources, tuple(map(parse_spec, labels)), 8000)
+
+
+def test_a_mixture_that_is_its_own_source_has_no_improvement_and_is_counted():
+    two, voice = one_of("two", "speech", "sound"), one_of("voice", "speech")
+    quiet = one_of("quiet", "speech", "sound")
+    quiet.sources[1] = 0
+    alone = Mixture("alone", quiet.sources[0], quiet.sources, quiet.specs, 8000)
+    found = evaluate(
+        [two, voice, alone], lambda mixture: mixture.sources + 0.01 * noise(len(mixture.specs), 4000, seed=7)
+    )
+    scores = {(row.mixture, row.source): (row.si_sdr, row.si_sdr_improvement) for row in found.rows}
+    assert scores.keys() == {("two", 1), ("two", 2), ("voice", 1), ("alone", 1)}
+    assert scores["voice", 1] == (pytest.approx(40, abs=0.3), None)
+    assert found.left_out == {"silent references": 1, "silent estimates": 0, "mixtures of one source": 2}
+    improvement = found.statistic("si_sdr_improvement")
+    assert improvement.mean == pytest.approx(numpy.mean([scores["two", 1][1], scores["two", 2][1]]))
+    assert improvement.mean == pytest.approx(40, abs=1)
+    assert (found.collapsed, len(found.table)) == (0, 4)
+    assert evaluate([voice], lambda mixture: mixture.sources).statistic("si_sdr_improvement") is None
+
+
+def test_a_silent_estimate_has_no_score_and_has_collapsed():
+    two = one_of("two", "speech", "sound")
+    for lost in (0.0, 0.5, float("nan")):
+        estimates = two.sources + 0.01 * noise(2, 4000, seed=7)
+        estimates[1] = lost
+        found = evaluate([two], lambda mixture, estimates=estimates: estimates)
+        assert (found.rows[1].si_sdr, found.rows[1].si_sdr_improvement) == (None, None)
+        assert found.collapsed == 0.5
+        assert found.left_out["silent estimates"] == 1
+        assert found.statistic("si_sdr").mean == pytest.approx(40, abs=0.3)
+
+
+def test_a_perfect_estimate_does_not_drag_the_mean_beyond_100_db():
+    two = one_of("two", "speech", "sound")
+    assert [row.si_sdr for row in evaluate([two], lambda mixture: mixture.sources).rows] == [100.0, 100.0]
+
+
+def test_long_names_keep_their_columns_and_what_is_left_out_is_said(home, tmp_path, capsys):
+    name = "a_mixture_whose_name_has_some_forty_letters"
+    for mixture in (one_of(name, "speech", "sound:Cello"), one_of("b", "speech")):
+        write_mixture(tmp_path / "mixtures" / mixture.name, mixture)
+    assert main(["evaluate", "--mixtures", str(tmp_path / "mixtures"), *FAST]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in shown[:3]] == [[name, "speech"], [name, "sound:Cello"], ["b", "speech"]]
+    assert len({line.index(word) for line, word in zip(shown, ("speech", "sound", "speech"), strict=False)}) == 1
+    assert shown[2].endswith("–   ")
+    assert "left out of the mean improvement: mixtures of one source 1" in shown
+
+
+def test_the_python_call_takes_the_commands_words(home, mixtures):
+    rows = evaluated(mixtures, "--only", "a", "--seed", "3")["rows"]
+    found = evaluate(mixtures, only="a", solver="projection", steps=1, seed=3)
+    assert [(row.label, row.si_sdr) for row in found.rows] == [(row["label"], row["si_sdr"]) for row in rows]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from unsep_lib.evaluation.conv_tasnet import SHIPPED, Control, ControlConfig, Co
 from unsep_lib.evaluation.metrics import si_sdr
 from unsep_lib.evaluation.train_conv_tasnet import improvement, main, train_control
 from unsep_lib.experiments import Experiment, PriorSet, SolverChoice, plan
-from unsep_lib.experiments.compute import compute
+from unsep_lib.experiments.methods import compute
 from unsep_lib.source_spec import parse_spec
 
 RATE = 16_000

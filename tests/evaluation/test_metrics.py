@@ -3,7 +3,7 @@ import numpy
 import pytest
 import torch
 
-from unsep_lib.evaluation.metrics import best_order, si_sdr, slot_switches, statistic
+from unsep_lib.evaluation.metrics import best_order, si_sdr, source_switches, statistic
 from unsep_lib.source_spec import parse_spec
 
 
@@ -28,6 +28,11 @@ def test_silent_references_have_no_score_and_shapes_must_match():
         si_sdr(torch.ones(2, 4), torch.ones(2, 5))
 
 
+def test_silent_and_constant_estimates_have_no_score():
+    for level in (0.0, 0.5):
+        assert si_sdr(torch.full((1, 100), level), torch.randn(1, 100, generator=torch.Generator())).isnan().all()
+
+
 def test_only_sources_of_one_specification_are_permuted():
     torch.manual_seed(0)
     references = torch.randn(3, 1000)
@@ -43,10 +48,10 @@ def test_switches_are_counted_between_pieces_in_which_every_reference_sounds():
     references = torch.randn(2, 600)
     references[1, 300:400] = 0  # the fourth piece is passed over
     estimates = references + 0.1 * torch.randn(2, 600)
-    assert slot_switches(estimates, references, 100) == (0, 4)
+    assert source_switches(estimates, references, 100) == (0, 4)
     estimates[:, 100:300] = estimates[[1, 0], 100:300]
-    assert slot_switches(estimates, references, 100) == (2, 4)
-    assert slot_switches(estimates, references, 601) == (0, 0)
+    assert source_switches(estimates, references, 100) == (2, 4)
+    assert source_switches(estimates, references, 601) == (0, 0)
 
 
 def test_the_interval_covers_the_true_mean_about_as_often_as_it_says():

@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -65,6 +66,28 @@ def kill_after(process, out, rows, pause):
     process.kill()
     process.wait()
     return children
+
+
+@pytest.mark.parametrize("rows", [0, 3])
+def test_ctrl_c_ends_a_sweep_and_its_workers_with_one_line(rows, home, tmp_path):
+    config, out = write_config(tmp_path, seeds=200), tmp_path / "out"
+    command = [sys.executable, "-c", COMMAND, "experiment", str(config), "--out", str(out), "--workers", "2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + PATIENCE
+    while not (out / ".lock").exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    while len(finished(out)) < rows and time.monotonic() < deadline:
+        time.sleep(0.005)
+    time.sleep(0.3)
+    children = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGINT)
+    error = process.communicate(timeout=PATIENCE)[1]
+    assert process.returncode == 130
+    assert error.splitlines()[-1] == "unsep: interrupted"
+    assert "Traceback" not in error and "Error" not in error
+    assert psutil.wait_procs(children, timeout=PATIENCE)[1] == []
+    assert len(finished(out)) >= rows
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.full)])

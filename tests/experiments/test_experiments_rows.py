@@ -10,11 +10,11 @@ from experiment_cases import MIXTURES, SAMPLES, noise, small, write_mixtures
 from unsep_lib.audio import write_audio
 from unsep_lib.data.clips import Clip, write_manifest
 from unsep_lib.data.mixtures import Mixture, read_mixture
-from unsep_lib.evaluation.evaluate import score as evaluation_score
-from unsep_lib.evaluation.metrics import si_sdr
+from unsep_lib.evaluation.evaluate import source_scores
+from unsep_lib.evaluation.metrics import scored, si_sdr
 from unsep_lib.experiments import Condition, PriorSet, SolverChoice, plan
-from unsep_lib.experiments.compute import compute, score
-from unsep_lib.experiments.conditions import Shelf, slots_of
+from unsep_lib.experiments.conditions import WeightsCache, planned_sources
+from unsep_lib.experiments.methods import bss_eval_sdr, compute
 from unsep_lib.separation import load_priors, separate
 from unsep_lib.source_spec import parse_spec
 
@@ -22,10 +22,10 @@ RATE = 16_000
 LABELS = ("Bark", "Cello", "Flute", "Gong")
 
 
-def told(specs, *, seed=0, **condition):
-    shelf = Shelf(PriorSet("shipped"))
-    slots = slots_of([parse_spec(spec) for spec in specs], Condition("c", **condition), shelf, seed)
-    return None if slots is None else [(slot.spec, slot.reference) for slot in slots]
+def given(specs, *, seed=0, **condition):
+    cache = WeightsCache(PriorSet("shipped"))
+    sources = planned_sources([parse_spec(spec) for spec in specs], Condition("c", **condition), cache, seed)
+    return None if sources is None else [(source.spec, source.reference) for source in sources]
 
 
 @pytest.fixture
@@ -35,38 +35,40 @@ def four_labels(home, tiny_prior):
     save_prior(home / "priors" / "sound.safetensors", tiny_prior(2, list(LABELS)), {"name": "sound"})
 
 
-def test_conditions_change_what_is_told(four_labels):
+def test_conditions_change_what_is_given(four_labels):
     specs = ("speech", "sound:Cello", "sound:Gong")
-    assert told(specs) == [("speech", 0), ("sound:Cello", 1), ("sound:Gong", 2)]
-    assert told(specs, labels="null") == [("speech", 0), ("sound", 1), ("sound", 2)]
-    assert told(specs, labels="wrong") == [("speech", 0), ("sound:Flute", 1), ("sound:Bark", 2)]
-    assert told(specs, labels="wrong", seed=1) == [("speech", 0), ("sound:Bark", 1), ("sound:Flute", 2)]
-    assert told(specs, labels="first") == [("speech", 0), ("speech", 1), ("speech", 2)]
-    assert told(specs, unknown=True) == [("speech", 0), ("sound:Cello", 1)]
-    assert told(specs, swapped=True) == [("sound:Gong", 2), ("sound:Cello", 1), ("speech", 0)]
-    assert told(specs, absent="sound:Bark")[-1] == ("sound:Bark", None)
-    assert told(("speech",), absent="speech:en") == [("speech", 0), ("speech:en", None)]
+    assert given(specs) == [("speech", 0), ("sound:Cello", 1), ("sound:Gong", 2)]
+    assert given(specs, labels="null") == [("speech", 0), ("sound", 1), ("sound", 2)]
+    assert given(specs, labels="wrong") == [("speech", 0), ("sound:Flute", 1), ("sound:Bark", 2)]
+    assert given(specs, labels="wrong", seed=1) == [("speech", 0), ("sound:Bark", 1), ("sound:Flute", 2)]
+    assert given(specs, labels="first") == [("speech", 0), ("speech", 1), ("speech", 2)]
+    assert given(specs, unknown=True) == [("speech", 0), ("sound:Cello", 1)]
+    assert given(specs, swapped=True) == [("sound:Gong", 2), ("sound:Cello", 1), ("speech", 0)]
+    assert given(specs, absent="sound:Bark")[-1] == ("sound:Bark", None)
+    assert given(("speech",), absent="speech:en") == [("speech", 0), ("speech:en", None)]
 
 
-def test_a_condition_that_changes_nothing_has_no_slots(four_labels):
+def test_a_condition_that_changes_nothing_has_no_sources(four_labels):
     for labels in ("wrong", "null", "first"):
-        assert told(("speech", "speech"), labels=labels) is None
-    assert told(("speech", "sound:Cello"), unknown=True) is None
-    assert told(("speech", "speech"), swapped=True) is None
-    assert told(("speech", "sound:Cello"), absent="sound:Cello") is None
+        assert given(("speech", "speech"), labels=labels) is None
+    assert given(("speech", "sound:Cello"), unknown=True) is None
+    assert given(("speech", "speech"), swapped=True) is None
+    assert given(("speech", "sound:Cello"), absent="sound:Cello") is None
 
 
 def test_without_a_wrong_label_left_there_is_none_to_tell(home):
     with pytest.raises(ValueError, match="a label to mistake sound:Cello for, got Cello, Flute"):
-        told(("sound:Cello", "sound:Flute"), labels="wrong")
+        given(("sound:Cello", "sound:Flute"), labels="wrong")
 
 
 def test_scores_are_those_of_fast_bss_eval():
     reference, mixture = noise(SAMPLES), noise(SAMPLES) + noise(SAMPLES, seed=1)
     estimate = 0.7 * reference + 0.4 * noise(SAMPLES, seed=2)
-    found = score(estimate, reference, mixture)
+    found = scored(estimate, reference, mixture)
     one, other, base = (x.double().numpy()[None] for x in (reference, estimate, mixture))
-    assert found["sdr"] == pytest.approx(fast_bss_eval.bss_eval_sources(one, other)[0][0], abs=1e-2)
+    assert bss_eval_sdr(estimate, reference) == pytest.approx(
+        fast_bss_eval.bss_eval_sources(one, other)[0][0], abs=1e-2
+    )
     after, before = (fast_bss_eval.si_sdr(one, x, zero_mean=True)[0] for x in (other, base))
     assert found["si_sdr"] == pytest.approx(after, abs=1e-3)
     assert found["si_sdr_improvement"] == pytest.approx(after - before, abs=1e-3)
@@ -81,11 +83,13 @@ def test_what_cannot_be_scored_says_so():
         (silence, audible, True, -120.0 + 20.0),
         (broken, audible, True, None),
     ):
-        found = score(estimate, reference, audible)
+        found = scored(estimate, reference, audible)
         assert found["present"] is present
         assert found["level"] == (None if level is None else pytest.approx(level, abs=0.2))
-        assert found["si_sdr"] is found["si_sdr_improvement"] is found["sdr"] is None
-    assert score(audible, audible, audible)["sdr"] == pytest.approx(100.0)
+        assert found["si_sdr"] is found["si_sdr_improvement"] is None
+    assert bss_eval_sdr(audible, audible) == pytest.approx(100.0)
+    same = scored(audible, audible, audible)
+    assert (same["si_sdr"], same["si_sdr_improvement"]) == (100.0, None)
 
 
 def test_a_row_is_what_separating_and_scoring_by_hand_gives(home, tmp_path):
@@ -93,7 +97,7 @@ def test_a_row_is_what_separating_and_scoring_by_hand_gives(home, tmp_path):
     record = compute(row)
     mixture = read_mixture(tmp_path / "mixtures" / "1speech-1sound_00")
     separation = separate(mixture.mixture, load_priors(mixture.specs), RATE, solver="projection", steps=1, seed=3)
-    expected = evaluation_score(mixture, separation.sources[:, 0])
+    expected = source_scores(mixture, separation.sources[:, 0])
     assert [source["si_sdr"] for source in record["sources"]] == pytest.approx([row.si_sdr for row in expected])
     assert [source["label"] for source in record["sources"]] == ["speech", "sound:Cello"]
     assert record["seconds"] > 0
@@ -114,13 +118,13 @@ def test_swapped_estimates_come_back_to_their_references_and_absent_ones_are_las
     conditions = (Condition("swap", swapped=True, absent="sound:Flute"),)
     row = plan(small(tmp_path, conditions=conditions))[0]
     sources = compute(row)["sources"]
-    assert [(source["source"], source["label"], source["told"]) for source in sources] == [
+    assert [(source["source"], source["label"], source["spec"]) for source in sources] == [
         (1, "speech", "speech"), (2, "sound:Cello", "sound:Cello"), (0, "", "sound:Flute"),
     ]  # fmt: skip
     mixture = read_mixture(row.folder)
     specs = [parse_spec(spec) for spec in ("sound:Flute", "sound:Cello", "speech")]
     separation = separate(mixture.mixture, load_priors(specs), RATE, solver="projection", steps=1, seed=0)
-    expected = evaluation_score(mixture, separation.sources[[2, 1], 0])
+    expected = source_scores(mixture, separation.sources[[2, 1], 0])
     assert [source["si_sdr"] for source in sources] == pytest.approx([*(row.si_sdr for row in expected), None])
 
 
@@ -156,7 +160,13 @@ def test_names_and_places_do_not_change_a_key_and_everything_else_does(home, tmp
     row = plan(small(tmp_path))[0]
     for name in ("mixture", "task", "condition", "priors", "folder", "clips"):
         assert replace(row, **{name: "other"}).key == row.key
-    changes = {"digest": "x", "seconds": 1.0, "level_difference": 0.0, "slots": row.slots[::-1], "clips_sha256": "x"}
+    changes = {
+        "digest": "x",
+        "seconds": 1.0,
+        "level_difference": 0.0,
+        "sources": row.sources[::-1],
+        "clips_sha256": "x",
+    }
     changes |= {"also_digest": "x"}
     changes |= {"solver": "hybrid", "steps": 2, "seed": 5, "prior_files": row.prior_files[:1], "device": "cuda"}
     keys = {replace(row, **{name: value}).key for name, value in changes.items()}
@@ -178,7 +188,7 @@ def tone_clip(folder, label, hertz):
     return Clip("own", str(folder / f"{hertz}.wav"), str(hertz), label, "train", RATE, RATE, ((0.0, 1.0),))
 
 
-def test_nmf_learns_from_the_manifests_clips_of_what_it_is_told(home, tmp_path):
+def test_nmf_learns_from_the_manifests_clips_of_what_it_is_given(home, tmp_path):
     clips = [tone_clip(tmp_path, "", 500), tone_clip(tmp_path, "Cello", 3000), tone_clip(tmp_path, "Flute", 6000)]
     write_manifest(tmp_path / "clips.jsonl", clips)
     folder = write_mixtures(tmp_path / "mixtures", {"1speech-1sound_00": ("speech", "sound:Cello")})

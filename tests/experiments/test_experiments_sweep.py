@@ -1,13 +1,15 @@
+import contextlib
 import json
 from dataclasses import replace
 
 import pytest
 from experiment_cases import Here, assert_same_table, small
 from filelock import FileLock
+from pandas.testing import assert_frame_equal
 
 from unsep_lib.commands.main import main
 from unsep_lib.experiments import Condition, SolverChoice, plan, read_table, run_sweep
-from unsep_lib.experiments.sweep import Pace
+from unsep_lib.experiments.rows import PlannedSource, PriorFile, Row
 
 ROWS = 2 * 2 + 2  # two mixtures with two seeds, and a baseline that needs none
 LINES = 2 * ROWS
@@ -28,16 +30,17 @@ def test_a_sweep_writes_a_file_a_row_and_a_table_a_line_a_source(home, tmp_path)
     experiment, out = small(tmp_path), tmp_path / "out"
     lines = run_sweep(experiment, out, Here())
     assert {path.stem for path in (out / "rows").glob("*.json")} == {row.key for row in plan(experiment)}
-    assert (len(lines), read_table(out / "table.csv")) == (LINES, lines)
-    record = json.loads((out / "rows" / f"{lines[0].key}.json").read_text())
-    assert [source["si_sdr"] for source in record["sources"]] == [line.si_sdr for line in lines[:2]]
+    assert len(lines) == LINES
+    assert_frame_equal(read_table(out / "table.csv"), lines, check_exact=True)
+    record = json.loads((out / "rows" / f"{lines.key[0]}.json").read_text())
+    assert [source["si_sdr"] for source in record["sources"]] == lines.si_sdr[:2].tolist()
 
 
 def test_a_finished_sweep_computes_nothing_again(home, tmp_path):
     experiment, out = small(tmp_path), tmp_path / "out"
     lines = run_sweep(experiment, out, Here())
     before = contents(out)
-    assert run_sweep(experiment, out, Nothing()) == lines
+    assert_frame_equal(run_sweep(experiment, out, Nothing()), lines, check_exact=True)
     assert contents(out) == before
 
 
@@ -49,8 +52,8 @@ def test_a_changed_experiment_computes_what_is_new_and_tables_what_it_asks_for(h
     lines = run_sweep(more, out, executor)
     assert {(row.solver, row.seed) for row in executor.rows} == {("projection", 2)}
     assert len(executor.rows) == 2
-    assert {line.condition for line in lines} == {"renamed"}
-    assert {line.seed for line in lines if line.solver == "projection"} == {1, 2}
+    assert set(lines.condition) == {"renamed"}
+    assert set(lines.seed[lines.solver == "projection"]) == {1, 2}
 
 
 def test_conditions_of_one_content_share_a_row_and_both_are_in_the_table(home, tmp_path):
@@ -65,7 +68,7 @@ def test_rows_that_fail_are_told_and_the_others_kept(home, tmp_path):
     experiment, out = small(tmp_path, solvers=solvers), tmp_path / "out"
     with pytest.raises(ValueError, match=r"4 of 8 rows failed, the first of \S+ with hybrid .*1 to 200 steps"):
         run_sweep(experiment, out, Here())
-    assert {line.solver for line in read_table(out / "table.csv")} == {"projection"}
+    assert set(read_table(out / "table.csv").solver) == {"projection"}
     assert len(list((out / "rows").iterdir())) == 4
 
 
@@ -102,29 +105,86 @@ def test_a_folder_that_cannot_be_made_is_refused(home, tmp_path):
         run_sweep(small(tmp_path), tmp_path / "out", Nothing())
 
 
-def test_progress_counts_every_row_and_ends_with_nothing_left(home, tmp_path):
+def test_progress_counts_every_row_and_begins_with_those_of_earlier_runs(home, tmp_path):
     experiment, out, seen = small(tmp_path), tmp_path / "out", []
     run_sweep(replace(experiment, seeds=(0,)), out, Here())
-    run_sweep(experiment, out, Here(), seen.append)
-    assert [(progress.done, progress.total) for progress in seen] == [(4, ROWS), (5, ROWS), (6, ROWS)]
-    assert seen[0].remaining is None
-    assert seen[1].remaining > 0
-    assert seen[-1].remaining == 0
+    run_sweep(experiment, out, Here(), lambda done, total: seen.append((done, total)))
+    assert seen == [(4, ROWS), (5, ROWS), (6, ROWS)]
 
 
-def test_the_rest_takes_what_like_rows_took_divided_by_what_runs_at_once(home, tmp_path, monkeypatch):
-    clock = [0.0]
-    monkeypatch.setattr("time.monotonic", lambda: clock[0])
-    cheap, *_, dear = plan(small(tmp_path, solvers=(SolverChoice("projection", (1,)), SolverChoice("hybrid", (9,)))))
-    pace = Pace()
-    assert pace.remaining([cheap]) is None
-    pace.note(dear, 100.0, before=True)
-    clock[0] = 5.0
-    pace.note(cheap, 4.0)
-    pace.note(cheap, 6.0)
-    assert pace.remaining([cheap, cheap, dear]) == pytest.approx((5 + 5 + 100) / 2)
-    unknown = replace(dear, steps=7)
-    assert pace.remaining([unknown]) == pytest.approx((5 + 100) / 2 / 2)
+def test_the_bar_shows_tqdms_own_estimate_of_what_is_left(home, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("unsep_lib.experiments.process_executor", lambda workers: contextlib.nullcontext(Here()))
+    small(tmp_path)
+    config = tmp_path / "own.toml"
+    config.write_text('mixtures = "mixtures"\nseeds = [0, 1]\nsolvers = [{ name = "projection", steps = [1] }]\n')
+    assert main(["experiment", str(config), "--out", str(tmp_path / "out")]) == 0
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "4/4" in last and "row/s" in last and "<00:00" in last
+
+
+class Job:
+    """What submitit's jobs have: `done`, `result` and `cancel`, but no future's insides."""
+
+    def __init__(self, function, row):
+        self.function, self.row, self.cancelled = function, row, False
+
+    def done(self):
+        return True
+
+    def result(self):
+        return self.function(self.row)
+
+    def cancel(self):
+        self.cancelled = True
+
+
+class Cluster:
+    """An executor of such jobs."""
+
+    def __init__(self):
+        self.jobs = []
+
+    def submit(self, function, row):
+        self.jobs.append(Job(function, row))
+        return self.jobs[-1]
+
+
+def test_jobs_that_are_no_futures_of_concurrent_give_the_same_table(home, tmp_path):
+    experiment = small(tmp_path)
+    expected = run_sweep(experiment, tmp_path / "here", Here())
+    assert_same_table(run_sweep(experiment, tmp_path / "there", Cluster()), expected)
+
+
+def test_a_sweep_that_is_interrupted_gives_up_what_it_submitted_and_goes_on_later(home, tmp_path):
+    experiment, cluster = small(tmp_path), Cluster()
+
+    def interrupt(done, total):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(experiment, tmp_path / "out", cluster, interrupt)
+    assert [job.cancelled for job in cluster.jobs] == [True] * ROWS
+    executor = Here()
+    assert len(run_sweep(experiment, tmp_path / "out", executor)) == LINES
+    assert len(executor.rows) == ROWS - 2
+
+
+def test_rows_written_before_the_renaming_are_not_computed_again(home, tmp_path):
+    experiment, out = small(tmp_path), tmp_path / "out"
+    expected = run_sweep(experiment, out, Here())
+    for file in (out / "rows").glob("*.json"):
+        file.write_text(file.read_text().replace('"spec":', '"told":'))
+    assert_frame_equal(run_sweep(experiment, out, Nothing()), expected)
+
+
+def test_the_keys_of_rows_are_those_of_before_the_renaming(home):
+    row = Row(
+        mixture="m", task="t", condition="c", folder="f", digest="d", seconds=0.0, level_difference=None,
+        sources=(PlannedSource("speech", 0), PlannedSource("sound:Cello", None)), solver="projection", device="cpu",
+        steps=4, seed=1, prior_files=(PriorFile("speech", "p", "s"),),
+    )  # fmt: skip
+    assert row.key == "e5c9b78ff25460edc8b4"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import torch
 
 from unsep_lib.audio import SAMPLE_RATE
 from unsep_lib.data.embedded import embedded_clips, embedded_mixtures
-from unsep_lib.evaluation.evaluate import score
+from unsep_lib.evaluation.evaluate import source_scores
 from unsep_lib.priors.checkpoints import PRETRAINED, card_of, load_prior
 from unsep_lib.separation import load_priors, separate
 from unsep_lib.stft import inverse_stft, stft
@@ -83,5 +83,5 @@ def test_the_default_solver_separates_real_mixtures_of_unseen_voices():
     rows = []
     for mixture in embedded_mixtures("1speech-1sound")[5:7]:
         sources = separate(mixture.mixture, load_priors(mixture.specs), SAMPLE_RATE).sources[:, 0]
-        rows += score(mixture, sources)
+        rows += source_scores(mixture, sources)
     assert sum(row.si_sdr_improvement for row in rows) / len(rows) > LEAST_IMPROVEMENT

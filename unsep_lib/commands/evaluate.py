@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unsep_lib.commands.options import Subparsers, add_solver_options, check_device, precision_of
 
 if TYPE_CHECKING:
-    import torch
-
     from unsep_lib.data.mixtures import Mixture
-    from unsep_lib.evaluation.evaluate import Evaluation, Row
-    from unsep_lib.evaluation.metrics import Voice
+    from unsep_lib.evaluation.evaluate import Evaluation, SourceScore
+    from unsep_lib.evaluation.metrics import Statistic
+
+NONE = "–"  # where there is no score
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -57,88 +56,55 @@ def part(text: str) -> tuple[int, int]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Evaluate, print a table, write the JSON."""
+    """Evaluate, write the JSON, print a table."""
     from contextlib import nullcontext
 
-    from unsep_lib.files import alone
+    from unsep_lib.evaluation.evaluate import evaluate, oracle
+    from unsep_lib.files import alone, write_json
 
     apply_profile(arguments)
     check_device(arguments.device)
     mixtures = asked_mixtures(arguments)
-    method = separating_method(mixtures, arguments)
+    files = dict(arguments.prior)
+    warn_of_untrained(files.get(spec.prior, spec.prior) for mixture in mixtures for spec in mixture.specs)
+    width = max(len(mixture.name) for mixture in mixtures)
+    labels = max(len(str(spec)) for mixture in mixtures for spec in mixture.specs)
+
+    def show_rows(name: str, rows: Iterable[SourceScore]) -> None:
+        for row in rows:
+            scores = f"{decibels(row.si_sdr, '7.2f')}  {decibels(row.si_sdr_improvement, '+7.2f')}"
+            print(f"{name:<{width}}  {row.label:<{labels}}  {scores}", flush=True)
+
     with alone(arguments.json, file=True) if arguments.json else nullcontext():
-        evaluate_and_say(mixtures, method, arguments.json, heard=[] if arguments.voices else None)
+        evaluation = evaluate(
+            mixtures, solver=arguments.solver, steps=arguments.steps, seed=arguments.seed, prior=files,
+            device=arguments.device, precision=precision_of(arguments), voices=arguments.voices, on_mixture=show_rows,
+        )  # fmt: skip
+        report = evaluation.as_json()
+        if arguments.json:
+            write_json(arguments.json, report)
+    print(sentence("improvement", evaluation.statistic("si_sdr_improvement")))
+    print(sentence("oracle ratio mask", evaluate(mixtures, oracle).statistic("si_sdr_improvement")))
+    show_rest(evaluation)
+    print(f"{report['peak_memory_mb']:.0f} MB at most")
     return 0
 
 
-def asked_mixtures(arguments: argparse.Namespace) -> list[Mixture]:
+def asked_mixtures(arguments: argparse.Namespace) -> Sequence[Mixture]:
     """The mixtures of the folder that --only and --part leave.
 
     Raises:
         ValueError: none are left, or one that is no mixture.
     """
     from unsep_lib.data.mixtures import read_mixtures
+    from unsep_lib.evaluation.evaluate import chosen_mixtures
     from unsep_lib.source_spec import parse_spec
 
     mixtures = read_mixtures(arguments.mixtures, [parse_spec(text) for text in arguments.source])
-    mixtures = [mixture for mixture in mixtures if mixture.name.startswith(arguments.only)]
-    if not mixtures:
-        raise ValueError(f"{arguments.mixtures}: no mixture's name starts with {arguments.only!r}")
-    number, parts = arguments.part
-    if number > len(mixtures):
-        raise ValueError(f"expected at most as many parts as mixtures, {len(mixtures)}, got part {number}/{parts}")
-    return mixtures[number - 1 :: parts]
-
-
-def evaluate_and_say(
-    mixtures: Sequence[Mixture],
-    method: Callable[[Mixture], torch.Tensor],
-    file: Path | None,
-    heard: list[Voice] | None = None,
-) -> None:
-    """Score `method` and the oracle ratio mask on the mixtures; print, and write `file` if there is one.
-
-    heard: a list that is filled with the voices' scores; None: they are not asked for.
-    """
-    from unsep_lib.evaluation.evaluate import evaluate, oracle
-    from unsep_lib.files import write_json
-
-    evaluation = evaluate(mixtures, method if heard is None else hearing(method, heard), show_rows)
-    show(evaluation, "improvement")
-    show(evaluate(mixtures, oracle), "oracle ratio mask")
-    report = evaluation.as_json()
-    print(f"{100 * evaluation.collapsed:.1f} % of sources collapsed, {evaluation.seconds_per_mixture:.1f} s a mixture, "
-          f"{report['peak_memory_mb']:.0f} MB at most")  # fmt: skip
-    if evaluation.passages:
-        print(f"{evaluation.switches} slot switches in {evaluation.passages} passages from one window to the next")
-    if heard is not None:
-        report["voices"] = show_voices(heard)
-    if file is not None:
-        write_json(file, report)
-
-
-def hearing(method: Callable[[Mixture], torch.Tensor], heard: list[Voice]) -> Callable[[Mixture], torch.Tensor]:
-    """The method, its voices scored for a listener into `heard`."""
-    from unsep_lib.evaluation.metrics import voices
-
-    def heard_method(mixture: Mixture) -> torch.Tensor:
-        estimates = method(mixture)
-        heard.extend(voices(mixture, estimates))
-        return estimates
-
-    return heard_method
-
-
-def show_voices(heard: Sequence[Voice]) -> list[dict[str, object]]:
-    """Print means with intervals over mixtures, of the estimates and of the mixture itself; the scores for JSON."""
-    from unsep_lib.evaluation.metrics import statistic
-
-    for name in ("stoi", "stoi_of_mixture", "pesq", "pesq_of_mixture"):
-        scored = [(getattr(voice, name), voice.mixture) for voice in heard if getattr(voice, name) is not None]
-        if scored:
-            result = statistic(*zip(*scored, strict=True))
-            print(f"{name}: {result.mean:.3f} (95 % {result.low:.3f} … {result.high:.3f}), {len(scored)} voices")
-    return [asdict(voice) for voice in heard]
+    try:
+        return chosen_mixtures(mixtures, arguments.only, arguments.part)
+    except ValueError as error:
+        raise ValueError(f"{arguments.mixtures}: {error}") from error
 
 
 def apply_profile(arguments: argparse.Namespace) -> None:
@@ -167,39 +133,41 @@ def warn_of_untrained(names: Iterable[Path | str]) -> None:
             print(f"note: {name} holds {reason}", file=sys.stderr)
 
 
-def separating_method(mixtures: Sequence[Mixture], arguments: argparse.Namespace) -> Callable[[Mixture], torch.Tensor]:
-    """The method that the options ask for; loads every prior before the first mixture."""
-    from unsep_lib.separation import load_priors, separate
-
-    specs = list(dict.fromkeys(spec for mixture in mixtures for spec in mixture.specs))
-    files: dict[str, Path | str] = dict(arguments.prior)
-    loaded = load_priors(specs, files, arguments.device, precision_of(arguments))
-    priors = dict(zip(specs, loaded, strict=True))
-    warn_of_untrained(files.get(spec.prior, spec.prior) for spec in specs)
-
-    def method(mixture: Mixture) -> torch.Tensor:
-        separation = separate(
-            mixture.mixture.to(arguments.device),
-            [priors[spec] for spec in mixture.specs],
-            mixture.sample_rate,
-            solver=arguments.solver,
-            steps=arguments.steps,
-            seed=arguments.seed,
-        )
-        return separation.sources[:, 0].cpu()
-
-    return method
+def show_rest(evaluation: Evaluation) -> None:
+    """Print what else the evaluation found: collapsed sources, what was left out, switches, voices."""
+    print(f"{evaluation.collapsed:.1%} of sources collapsed, {evaluation.seconds_per_mixture:.1f} s a mixture")
+    left_out = [f"{why} {count}" for why, count in evaluation.left_out.items() if count]
+    if left_out:
+        print(f"left out of the mean improvement: {', '.join(left_out)}")
+    if evaluation.passages:
+        print(f"sources changed places {evaluation.switches} times in {evaluation.passages} passages from one window "
+              "to the next")  # fmt: skip
+    if evaluation.voices is not None:
+        show_voices(evaluation)
 
 
-def show_rows(name: str, rows: Iterable[Row]) -> None:
-    """Print the scores of one mixture."""
-    for row in rows:
-        print(f"{name:<24}{row.label:<26}{row.si_sdr:7.2f} dB  {row.si_sdr_improvement:+7.2f} dB", flush=True)
+def show_voices(evaluation: Evaluation) -> None:
+    """Print means with intervals over mixtures of the voices' STOI and PESQ, of the estimates and of the mixtures."""
+    from unsep_lib.evaluation.metrics import statistic
+
+    voices = evaluation.voices or ()
+    for name in ("stoi", "stoi_of_mixture", "pesq", "pesq_of_mixture"):
+        scored = [voice for voice in voices if getattr(voice, name) is not None]
+        if scored:
+            found = statistic([getattr(voice, name) for voice in scored], [voice.mixture for voice in scored])
+            print(f"{name}: {found.mean:.3f} (95 % {found.low:.3f} … {found.high:.3f}), {len(scored)} voices")
+    short = sum(voice.stoi is None for voice in voices)
+    if short:
+        print(f"left out of STOI: {short} voices that sound for less than 0.4 s")
 
 
-def show(evaluation: Evaluation, name: str) -> None:
-    """Print mean and interval of the SI-SDR improvement."""
-    result = evaluation.statistic("si_sdr_improvement")
-    print(
-        f"{name}: mean {result.mean:.2f} dB (95 % {result.low:.2f} … {result.high:.2f}), median {result.median:.2f} dB"
-    )
+def decibels(value: float | None, style: str) -> str:
+    """A score with its unit, or a dash of the same width."""
+    return f"{NONE:>7}   " if value is None else f"{value:{style}} dB"
+
+
+def sentence(name: str, found: Statistic | None) -> str:
+    """Mean, interval and median of the SI-SDR improvement."""
+    if found is None:
+        return f"{name}: no source has one"
+    return f"{name}: mean {found.mean:.2f} dB (95 % {found.low:.2f} … {found.high:.2f}), median {found.median:.2f} dB"

@@ -68,7 +68,7 @@ class ControlConfig:
 
 FORMAT = "unsep-conv-tasnet-1"
 SHIPPED = Path(__file__).parent / "conv_tasnet.safetensors"
-SLOTS = ("speech", "sound")  # which output is which: the priors' names
+SOURCES = ("speech", "sound")  # which output is which: the priors' names
 LEVEL_FLOOR = 1e-8  # added to a mixture's RMS, so that silence is not divided by zero
 
 
@@ -79,20 +79,20 @@ class Control(torch.nn.Module):
         super().__init__()
         self.size = size
         self.network = ConvTasNet(
-            num_sources=len(SLOTS), enc_kernel_size=size.kernel, enc_num_feats=size.filters,
+            num_sources=len(SOURCES), enc_kernel_size=size.kernel, enc_num_feats=size.filters,
             msk_kernel_size=size.block_kernel, msk_num_feats=size.bottleneck, msk_num_hidden_feats=size.hidden,
             msk_num_layers=size.blocks, msk_num_stacks=size.repeats, msk_activate="relu",
         )  # fmt: skip
 
     def forward(self, mixture: torch.Tensor) -> torch.Tensor:
-        """Estimates [batch, slot, time] of mixtures [batch, time] at 16 kHz, each seen at an RMS of one."""
+        """Estimates [batch, source, time] of mixtures [batch, time] at 16 kHz, each seen at an RMS of one."""
         level = mixture.square().mean(dim=-1, keepdim=True).sqrt() + LEVEL_FLOOR
         estimates: torch.Tensor = self.network((mixture / level)[:, None]) * level[:, None]
         return estimates
 
     @torch.no_grad()
     def separate(self, mixture: torch.Tensor) -> torch.Tensor:
-        """The voice and the other sound [slot, time] in `mixture` [time] at 16 kHz."""
+        """The voice and the other sound [source, time] in `mixture` [time] at 16 kHz."""
         estimates: torch.Tensor = self(mixture[None])[0]
         return estimates
 

@@ -3,104 +3,216 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
+import pandas
 import torch
 
 from unsep_lib.audio import SAMPLE_RATE
-from unsep_lib.data.mixtures import Mixture
+from unsep_lib.data.mixtures import Mixture, read_mixtures
 from unsep_lib.evaluation.baselines import oracle_ratio_mask
-from unsep_lib.evaluation.metrics import Statistic, best_order, si_sdr, slot_switches, statistic
+from unsep_lib.evaluation.metrics import (
+    Statistic,
+    Voice,
+    best_order,
+    scored,
+    source_switches,
+    statistic,
+    voices_of,
+)
+from unsep_lib.separation import load_priors, separate
+from unsep_lib.solvers import DEFAULT_SOLVER, Solver
+from unsep_lib.source_spec import parse_spec
 from unsep_lib.versions import peak_memory_mb
 from unsep_lib.windows import HOP
 
 COLLAPSE_DB = -10.0  # a source whose SI-SDR falls by more than this has collapsed
+Method = Callable[[Mixture], torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Row:
-    """The score of one source of one mixture, in dB."""
+class SourceScore:
+    """The score of one audible source of one mixture, in dB.
+
+    si_sdr: None for an estimate that is silent or not finite; si_sdr_improvement: None there, and where the mixture is
+    the source itself.
+    """
 
     mixture: str
     source: int
     label: str
-    si_sdr: float
-    si_sdr_improvement: float
+    si_sdr: float | None
+    si_sdr_improvement: float | None
+
+    @property
+    def collapsed(self) -> bool:
+        """The estimate is lost, or lost more than 10 dB."""
+        if self.si_sdr is None:
+            return True
+        return self.si_sdr_improvement is not None and self.si_sdr_improvement < COLLAPSE_DB
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores over mixtures; silent references are left out.
+    """Scores over mixtures.
 
-    switches: how often sources changed places in `passages` from one window's 6 s to the next window's.
+    silent_references: sources that were left out because they do not sound; switches: how often sources changed places
+    in `passages` from one window's 6 s to the next window's; voices: what a listener would make of them, None if that
+    was not asked for.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[SourceScore, ...]
     seconds_per_mixture: float
+    silent_references: int = 0
     switches: int = 0
     passages: int = 0
+    voices: tuple[Voice, ...] | None = None
 
-    def statistic(self, field: str) -> Statistic:
-        """Mean, median and 95 % interval over mixtures of "si_sdr" or "si_sdr_improvement"."""
-        return statistic([getattr(row, field) for row in self.rows], [row.mixture for row in self.rows])
+    @property
+    def table(self) -> pandas.DataFrame:
+        """The rows as a table: mixture, source, label, si_sdr, si_sdr_improvement; NaN where there is no score."""
+        scores = ("si_sdr", "si_sdr_improvement")
+        return pandas.DataFrame([asdict(row) for row in self.rows]).astype(dict.fromkeys(scores, float))
+
+    def statistic(self, field: str) -> Statistic | None:
+        """Mean, median and 95 % interval over mixtures of "si_sdr" or "si_sdr_improvement"; None if no row has one."""
+        found = self.table.dropna(subset=field)
+        return statistic(found[field], found["mixture"]) if len(found) else None
 
     @property
     def collapsed(self) -> float:
-        """Share of sources that lost more than 10 dB."""
-        return sum(row.si_sdr_improvement < COLLAPSE_DB for row in self.rows) / len(self.rows)
+        """Share of sources that lost more than 10 dB, or whose estimate is silent or not finite."""
+        return sum(row.collapsed for row in self.rows) / len(self.rows)
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Why sources have no part in the mean improvement → how many."""
+        lost = sum(row.si_sdr is None for row in self.rows)
+        unimproved = sum(row.si_sdr_improvement is None for row in self.rows)
+        return {
+            "silent references": self.silent_references,
+            "silent estimates": lost,
+            "mixtures of one source": unimproved - lost,
+        }
 
     def as_json(self) -> dict[str, object]:
         """The evaluation in the documented JSON layout."""
-        return {
-            "si_sdr": asdict(self.statistic("si_sdr")),
-            "si_sdr_improvement": asdict(self.statistic("si_sdr_improvement")),
+        statistics = {name: self.statistic(name) for name in ("si_sdr", "si_sdr_improvement")}
+        report: dict[str, object] = {name: found and asdict(found) for name, found in statistics.items()}
+        report |= {
             "collapsed": self.collapsed,
+            "left_out": self.left_out,
             "seconds_per_mixture": self.seconds_per_mixture,
-            "slot_switches": self.switches,
+            "source_switches": self.switches,
             "window_passages": self.passages,
             "peak_memory_mb": peak_memory_mb(),
             "rows": [asdict(row) for row in self.rows],
         }
+        return report if self.voices is None else report | {"voices": [asdict(voice) for voice in self.voices]}
 
 
-def score(mixture: Mixture, estimates: torch.Tensor) -> list[Row]:
-    """Rows of one mixture from its estimates [source, time], in the references' order."""
+def source_scores(mixture: Mixture, estimates: torch.Tensor) -> list[SourceScore]:
+    """The scores of a mixture's audible sources from its estimates [source, time], in the references' order."""
     order = best_order(estimates, mixture.sources, mixture.specs)
-    after = si_sdr(estimates[order], mixture.sources)
-    before = si_sdr(mixture.mixture.expand_as(mixture.sources), mixture.sources)
-    return [
-        Row(mixture.name, number, str(spec), value.item(), (value - base).item())
-        for number, (spec, value, base) in enumerate(zip(mixture.specs, after, before, strict=True), start=1)
-        if not value.isnan()
-    ]
+    rows = []
+    for number, (spec, reference) in enumerate(zip(mixture.specs, mixture.sources, strict=True), start=1):
+        found = scored(estimates[order[number - 1]], reference, mixture.mixture)
+        if found["present"]:
+            rows.append(SourceScore(mixture.name, number, str(spec), found["si_sdr"], found["si_sdr_improvement"]))
+    return rows
 
 
 def evaluate(
-    mixtures: Sequence[Mixture],
-    method: Callable[[Mixture], torch.Tensor],
-    on_mixture: Callable[[str, list[Row]], None] | None = None,
+    mixtures: Path | str | Sequence[Mixture],
+    method: Method | None = None,
+    *,
+    source: Sequence[str] = (),
+    only: str = "",
+    part: tuple[int, int] = (1, 1),
+    voices: bool = False,
+    solver: str | Solver = DEFAULT_SOLVER,
+    steps: int | None = None,
+    seed: int = 0,
+    prior: Mapping[str, Path | str] | None = None,
+    device: str = "cpu",
+    precision: str | torch.dtype | None = None,
+    on_mixture: Callable[[str, list[SourceScore]], None] | None = None,
 ) -> Evaluation:
-    """Score method(mixture) → estimates [source, time] on every mixture.
+    """Score a separation on mixtures whose references are known, as `unsep evaluate` does.
+
+    mixtures: a folder of them, with `source` the specifications where a mixture has no labels.txt, or a list; only:
+    those whose names start with this; part: (K, N), every N-th from the K-th. method(mixture) → estimates [source,
+    time]; without one, `separate` with the solver, steps, seed, weights by prior's name, device and precision given.
+    voices: STOI of each voice too, and PESQ where its package is installed.
 
     Raises:
-        ValueError: no mixtures, or only silent references.
+        ValueError: no mixtures, only silent references, or an unknown solver, prior or label.
     """
-    rows: list[Row] = []
-    seconds, switches, passages = 0.0, 0, 0
+    if isinstance(mixtures, Path | str):
+        mixtures = read_mixtures(Path(mixtures), [parse_spec(text) for text in source])
+    mixtures = chosen_mixtures(mixtures, only, part)
+    if method is None:
+        method = separating_method(mixtures, solver, steps, seed, prior or {}, device, precision)
+    rows: list[SourceScore] = []
+    heard: list[Voice] = []
+    seconds, silent, switches, passages = 0.0, 0, 0, 0
     for mixture in mixtures:
         began = time.monotonic()
         estimates = method(mixture)
         seconds += time.monotonic() - began
-        scored = score(mixture, estimates)
-        rows += scored
-        switched, passed = slot_switches(estimates, mixture.sources, round(HOP * mixture.sample_rate / SAMPLE_RATE))
+        found = source_scores(mixture, estimates)
+        rows += found
+        silent += len(mixture.specs) - len(found)
+        switched, passed = source_switches(estimates, mixture.sources, round(HOP * mixture.sample_rate / SAMPLE_RATE))
         switches, passages = switches + switched, passages + passed
+        heard += voices_of(mixture, estimates) if voices else []
         if on_mixture is not None:
-            on_mixture(mixture.name, scored)
+            on_mixture(mixture.name, found)
     if not rows:
         raise ValueError("expected at least one mixture with an audible reference, got none")
-    return Evaluation(tuple(rows), seconds / len(mixtures), switches, passages)
+    return Evaluation(
+        tuple(rows), seconds / len(mixtures), silent, switches, passages, tuple(heard) if voices else None
+    )
+
+
+def chosen_mixtures(mixtures: Sequence[Mixture], only: str, part: tuple[int, int]) -> Sequence[Mixture]:
+    """The mixtures whose names start with `only`; of them, with part = (K, N), every N-th from the K-th.
+
+    Raises:
+        ValueError: none are left.
+    """
+    named = [mixture for mixture in mixtures if mixture.name.startswith(only)]
+    if mixtures and not named:
+        raise ValueError(f"no mixture's name starts with {only!r}")
+    number, parts = part
+    if named and number > len(named):
+        raise ValueError(f"expected at most as many parts as mixtures, {len(named)}, got part {number}/{parts}")
+    return named[number - 1 :: parts]
+
+
+def separating_method(
+    mixtures: Sequence[Mixture],
+    solver: str | Solver,
+    steps: int | None,
+    seed: int,
+    prior: Mapping[str, Path | str],
+    device: str,
+    precision: str | torch.dtype | None,
+) -> Method:
+    """`separate` as a method; loads every prior before the first mixture."""
+    specs = list(dict.fromkeys(spec for mixture in mixtures for spec in mixture.specs))
+    dtype = getattr(torch, precision) if isinstance(precision, str) else precision
+    priors = dict(zip(specs, load_priors(specs, prior, device, dtype), strict=True))
+
+    def method(mixture: Mixture) -> torch.Tensor:
+        chosen = [priors[spec] for spec in mixture.specs]
+        samples = mixture.mixture.to(device)
+        found = separate(samples, chosen, mixture.sample_rate, solver=solver, steps=steps, seed=seed)
+        return found.sources[:, 0].cpu()
+
+    return method
 
 
 def oracle(mixture: Mixture) -> torch.Tensor:

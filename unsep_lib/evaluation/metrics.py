@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import importlib.util
+import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypedDict
 
 import numpy
 import torch
+from numpy.exceptions import AxisError
 from pystoi import stoi as pystoi_stoi
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import bootstrap
 
-from unsep_lib.audio import SAMPLE_RATE, resample
+from unsep_lib.audio import SAMPLE_RATE, resample, rms_dbfs
 from unsep_lib.data.mixtures import Mixture
 from unsep_lib.source_spec import SourceSpec
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
+SCORE_LIMIT = 100.0  # dB either way; an estimate that equals its reference has no finite SI-SDR
 
 
 def si_sdr(estimate: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     """Scale-invariant signal-to-distortion ratio in dB over the last axis (arXiv 1811.02508).
 
-    `10 log₁₀(‖αs‖²/‖αs − ŝ‖²)` with `α = ⟨ŝ, s⟩/‖s‖²`, means removed; NaN where the reference is silent.
+    `10 log₁₀(‖αs‖²/‖αs − ŝ‖²)` with `α = ⟨ŝ, s⟩/‖s‖²`, means removed; NaN where reference or estimate is constant, as in
+    silence.
 
     Raises:
         ValueError: shapes differ.
@@ -34,7 +40,34 @@ def si_sdr(estimate: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     if estimate.shape != reference.shape:
         raise ValueError(f"expected an estimate of shape {tuple(reference.shape)}, got {tuple(estimate.shape)}")
     score = scale_invariant_signal_distortion_ratio(estimate.double(), reference.double(), zero_mean=True)
-    return score.masked_fill(reference.abs().amax(dim=-1) == 0, float("nan"))
+    constant = (reference == reference[..., :1]).all(dim=-1) | (estimate == estimate[..., :1]).all(dim=-1)
+    return score.masked_fill(constant, float("nan"))
+
+
+class Score(TypedDict):
+    """Scores in dB of one estimate, None where they do not exist."""
+
+    present: bool
+    level: float | None
+    si_sdr: float | None
+    si_sdr_improvement: float | None
+
+
+def scored(estimate: torch.Tensor, reference: torch.Tensor, mixture: torch.Tensor) -> Score:
+    """The scores of an estimate [time] of a reference [time] in a mixture [time].
+
+    present: whether the reference sounds; level: the estimate's above the mixture's, None unless it is finite; si_sdr:
+    −100 … 100, None unless both sound; si_sdr_improvement: over the mixture's own, None where the mixture is this
+    source itself (100 dB or more), so that nothing can improve.
+    """
+    present, finite = bool(reference.any()), bool(estimate.isfinite().all())
+    level = rms_dbfs(estimate) - rms_dbfs(mixture) if finite else None
+    scores: Score = {"present": present, "level": level, "si_sdr": None, "si_sdr_improvement": None}
+    after, before = (max(si_sdr(x, reference).item(), -SCORE_LIMIT) for x in (estimate, mixture))
+    if not present or not finite or math.isnan(after):
+        return scores
+    after = min(after, SCORE_LIMIT)
+    return {**scores, "si_sdr": after, "si_sdr_improvement": after - before if before < SCORE_LIMIT else None}
 
 
 def best_order(estimates: torch.Tensor, references: torch.Tensor, specs: Sequence[SourceSpec]) -> list[int]:
@@ -53,7 +86,7 @@ def best_order(estimates: torch.Tensor, references: torch.Tensor, specs: Sequenc
     return order
 
 
-def slot_switches(estimates: torch.Tensor, references: torch.Tensor, piece: int) -> tuple[int, int]:
+def source_switches(estimates: torch.Tensor, references: torch.Tensor, piece: int) -> tuple[int, int]:
     """How often sources change places over time: (switches, passages from one piece to the next).
 
     estimates, references [source, time] are cut into pieces of `piece` samples. A switch is a piece in which another
@@ -104,22 +137,30 @@ VOICE = "speech"  # the prior whose sources are voices
 
 @dataclass(frozen=True)
 class Voice:
-    """One voice of one mixture: its estimate's and the mixture's own STOI (0 … 1) and PESQ (1 … 4.6; None: no package).
+    """One voice of one mixture: its estimate's and the mixture's own STOI (0 … 1) and PESQ (1 … 4.6), where they exist.
 
     source: its number in the mixture, from 1.
     """
 
     mixture: str
     source: int
-    stoi: float
-    stoi_of_mixture: float
+    stoi: float | None
+    stoi_of_mixture: float | None
     pesq: float | None
     pesq_of_mixture: float | None
 
 
-def stoi(estimate: torch.Tensor, reference: torch.Tensor) -> float:
-    """Short-time objective intelligibility of [time] at 16 kHz, 0 … 1 (Taal et al. 2011), by pystoi."""
-    return float(pystoi_stoi(reference.double().numpy(), estimate.double().numpy(), SAMPLE_RATE))
+def stoi(estimate: torch.Tensor, reference: torch.Tensor) -> float | None:
+    """Short-time objective intelligibility of [time] at 16 kHz, 0 … 1 (Taal et al. 2011), by pystoi.
+
+    None for a voice that sounds for less than 0.4 s, the length of the measure's segments.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)  # by which pystoi says that it found no segment
+        try:
+            return float(pystoi_stoi(reference.double().numpy(), estimate.double().numpy(), SAMPLE_RATE))
+        except (RuntimeWarning, AxisError):
+            return None
 
 
 def pesq(estimate: torch.Tensor, reference: torch.Tensor) -> float | None:
@@ -138,7 +179,7 @@ def pesq(estimate: torch.Tensor, reference: torch.Tensor) -> float | None:
         return None
 
 
-def voices(mixture: Mixture, estimates: torch.Tensor) -> list[Voice]:
+def voices_of(mixture: Mixture, estimates: torch.Tensor) -> list[Voice]:
     """The scores of a mixture's audible voices from its estimates [source, time]."""
     order = best_order(estimates, mixture.sources, mixture.specs)
     whole, references, found = (

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from unsep_lib.data.clips import Clip, read_manifest
 from unsep_lib.data.mixtures import LEVEL_HIGH, LEVEL_LOW, Mixture, read_mixtures
-from unsep_lib.evaluation.conv_tasnet import SLOTS, Control, ControlConfig, save_control
+from unsep_lib.evaluation.conv_tasnet import SOURCES, Control, ControlConfig, save_control
 from unsep_lib.evaluation.evaluate import evaluate
 from unsep_lib.files import alone
 from unsep_lib.priors.checkpoints import save_state
@@ -83,10 +83,17 @@ def train_control(
 
 
 def improvement(control: Control, mixtures: Sequence[Mixture]) -> float:
-    """Mean SI-SDR improvement in dB over the sources of mixtures of a voice and a sound, in this order."""
+    """Mean SI-SDR improvement in dB over the sources of mixtures of a voice and a sound, in this order.
+
+    Raises:
+        ValueError: no source of the mixtures has an improvement.
+    """
     device = next(control.parameters()).device
     scored = evaluate(mixtures, lambda mixture: control.separate(mixture.mixture.to(device)).cpu())
-    return scored.statistic("si_sdr_improvement").mean
+    found = scored.statistic("si_sdr_improvement")
+    if found is None:
+        raise ValueError("expected mixtures of two audible sources, got none")
+    return found.mean
 
 
 def _start(path: Path, config: ControlConfig, device: str) -> ControlRun:
@@ -118,7 +125,7 @@ def _drawn(streams: Sequence[CropStream], config: ControlConfig, step: int) -> t
     """Sources [mixture, slot, time] of a step: the same whoever draws them."""
     generators = [
         [numpy.random.default_rng([config.seed, step, place, slot]) for place in range(config.batch)]
-        for slot in range(len(SLOTS))
+        for slot in range(len(SOURCES))
     ]
     crops = [stream.drawn_with(own)[0] for stream, own in zip(streams, generators, strict=True)]
     return torch.stack(crops, dim=1)

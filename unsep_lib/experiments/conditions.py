@@ -1,23 +1,60 @@
-"""What a condition changes: the mixture itself, or what a solver is told about its sources."""
+"""What a condition changes: the mixture itself, or the specifications that a solver is given of its sources."""
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from unsep_lib.audio import rms_dbfs, scale_to_dbfs
-from unsep_lib.data.mixtures import Mixture
+from unsep_lib.audio import SAMPLE_RATE, resample, rms_dbfs, scale_to_dbfs
+from unsep_lib.data.mixtures import Mixture, read_mixture
 from unsep_lib.evaluation.conv_tasnet import find_control
 from unsep_lib.experiments.config import Condition, PriorSet
-from unsep_lib.experiments.rows import PriorFile, Slot
+from unsep_lib.experiments.rows import PlannedSource, PriorFile, Row
 from unsep_lib.files import sha256
 from unsep_lib.priors.checkpoints import card_of, find_prior
 from unsep_lib.source_spec import SourceSpec, parse_spec
 
 CROP_HOP = 0.05  # seconds between the starts that are tried
+MIXTURES_KEPT = 4  # a process works on few mixtures at a time
+
+
+def mixture_digest(mixture: Mixture) -> str:
+    """SHA-256 of a mixture's samples, references and rate."""
+    digest = hashlib.sha256(f"{mixture.sample_rate} {tuple(mixture.sources.shape)}".encode())
+    for samples in (mixture.mixture, mixture.sources):
+        digest.update(samples.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+@functools.lru_cache(maxsize=MIXTURES_KEPT)
+def read_planned(folder: str, digest: str) -> Mixture:
+    """The mixture in `folder`, at 16 kHz.
+
+    Raises:
+        ValueError: its samples are not those with this digest.
+    """
+    mixture = read_mixture(folder)
+    if mixture_digest(mixture) != digest:
+        raise ValueError(f"{folder}: expected the mixture that the sweep was planned with, got another")
+    samples, sources = (resample(x, mixture.sample_rate, SAMPLE_RATE) for x in (mixture.mixture, mixture.sources))
+    return replace(mixture, mixture=samples, sources=sources, sample_rate=SAMPLE_RATE)
+
+
+def changed_mixture(row: Row) -> Mixture:
+    """The mixture of a row as its condition changes it.
+
+    Raises:
+        ValueError: a file is not what was planned with, or the mixture is too short.
+    """
+    mixture = read_planned(row.folder, row.digest)
+    if row.also_folder:
+        mixture = joined(mixture, read_planned(row.also_folder, row.also_digest))
+    return at_levels(cropped(mixture, row.seconds), row.level_difference)
 
 
 def joined(mixture: Mixture, other: Mixture) -> Mixture:
@@ -70,7 +107,7 @@ def at_levels(mixture: Mixture, difference: float | None) -> Mixture:
     return replace(mixture, mixture=sources.sum(dim=0), sources=sources)
 
 
-FEWEST_TOLD = 2  # of fewer sources nothing is left to separate
+FEWEST_SOURCES = 2  # with fewer nothing is left to separate
 
 
 @dataclass(frozen=True)
@@ -81,7 +118,7 @@ class Weights:
     labels: tuple[str, ...]
 
 
-class Shelf(dict[str, Weights]):
+class WeightsCache(dict[str, Weights]):
     """The weights of a set of priors by the prior's name, each file found and hashed when it is first asked for.
 
     Raises:
@@ -109,13 +146,13 @@ class Shelf(dict[str, Weights]):
             self[baseline] = Weights(PriorFile(baseline, str(path), sha256(path)), labels=())
         return self[baseline].file
 
-    def files_of(self, slots: Sequence[Slot]) -> tuple[PriorFile, ...]:
-        """The files that the slots' specifications need, in alphabetical order of the priors.
+    def files_of(self, sources: Sequence[PlannedSource]) -> tuple[PriorFile, ...]:
+        """The files that the sources' specifications need, in alphabetical order of the priors.
 
         Raises:
             ValueError: a prior that is unknown or lacks a label.
         """
-        specs = [parse_spec(slot.spec) for slot in slots]
+        specs = [parse_spec(source.spec) for source in sources]
         for spec in specs:
             if spec.label is not None and spec.label not in self[spec.prior].labels:
                 known = ", ".join(self[spec.prior].labels) or "none"
@@ -123,44 +160,46 @@ class Shelf(dict[str, Weights]):
         return tuple(self[prior].file for prior in sorted({spec.prior for spec in specs}))
 
 
-def slots_of(specs: Sequence[SourceSpec], condition: Condition, shelf: Shelf, seed: int) -> tuple[Slot, ...] | None:
-    """The slots of a mixture of sources `specs` under a condition; None if a part of it would change nothing.
+def planned_sources(
+    specs: Sequence[SourceSpec], condition: Condition, cache: WeightsCache, seed: int
+) -> tuple[PlannedSource, ...] | None:
+    """The planned sources of a mixture of `specs` under a condition; None if a part of it would change nothing.
 
     Raises:
         ValueError: a wrong label is asked for and none is left.
     """
-    told = _told(specs, condition.labels, shelf, seed)
-    if condition.labels != "given" and told == list(specs):
+    given = _given(specs, condition.labels, cache, seed)
+    if condition.labels != "given" and given == list(specs):
         return None
-    slots = [Slot(str(spec), index) for index, spec in enumerate(told)]
+    sources = [PlannedSource(str(spec), index) for index, spec in enumerate(given)]
     if condition.unknown:
-        if len(slots) <= FEWEST_TOLD:
+        if len(sources) <= FEWEST_SOURCES:
             return None
-        slots.pop()
+        sources.pop()
     if condition.absent:
         extra = parse_spec(condition.absent)
         if extra in specs:
             return None
-        slots.append(Slot(str(extra), None))
+        sources.append(PlannedSource(str(extra), None))
     if condition.swapped:
-        before = [slot.spec for slot in slots]
-        slots.reverse()
-        if [slot.spec for slot in slots] == before:
+        before = [source.spec for source in sources]
+        sources.reverse()
+        if [source.spec for source in sources] == before:
             return None
-    return tuple(slots)
+    return tuple(sources)
 
 
-def _told(specs: Sequence[SourceSpec], labels: str, shelf: Shelf, seed: int) -> list[SourceSpec]:
+def _given(specs: Sequence[SourceSpec], labels: str, cache: WeightsCache, seed: int) -> list[SourceSpec]:
     if labels == "null":
         return [SourceSpec(spec.prior) for spec in specs]
     if labels == "first":
         return [specs[0]] * len(specs)
-    told = list(specs)
+    given = list(specs)
     if labels == "wrong":
         for index, spec in enumerate(specs):
             if spec.label is not None:
-                told[index] = _wrong(spec, [*specs, *told], shelf[spec.prior].labels, seed)
-    return told
+                given[index] = _wrong(spec, [*specs, *given], cache[spec.prior].labels, seed)
+    return given
 
 
 def _wrong(spec: SourceSpec, taken: Sequence[SourceSpec], labels: Sequence[str], seed: int) -> SourceSpec:

@@ -1,18 +1,21 @@
-"""What a row can be separated by: every solver and ablation, and baselines as if they were solvers."""
+"""What a row can be separated by, solvers and baselines alike, and what a worker does with it: separate and score."""
 
 from __future__ import annotations
 
 import functools
 import importlib
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import fast_bss_eval
 import torch
 
 from unsep_lib.audio import SAMPLE_RATE, SILENCE_DBFS, read_mono, rms_dbfs, scale_to_dbfs
 from unsep_lib.data.clips import Clip, read_manifest
+from unsep_lib.data.mixtures import Mixture
 from unsep_lib.evaluation.baselines import (
     hpss,
     mixture_itself,
@@ -21,13 +24,16 @@ from unsep_lib.evaluation.baselines import (
     oracle_ratio_mask,
     oracle_wiener,
 )
-from unsep_lib.evaluation.conv_tasnet import SHIPPED, SLOTS, Control, load_control
-from unsep_lib.experiments.rows import PriorFile, Row, check_planned
+from unsep_lib.evaluation.conv_tasnet import SHIPPED, SOURCES, Control, load_control
+from unsep_lib.evaluation.metrics import SCORE_LIMIT, best_order, scored
+from unsep_lib.experiments.conditions import changed_mixture
+from unsep_lib.experiments.rows import PriorFile, Record, Row, ScoredSource, check_planned
 from unsep_lib.priors.base import Prior
 from unsep_lib.priors.checkpoints import LoadedPrior, load_prior
 from unsep_lib.separation import separate
 from unsep_lib.solvers import ABLATIONS, SOLVERS, Solver
 from unsep_lib.source_spec import SourceSpec
+from unsep_lib.versions import versions
 
 UNLABELLED_PRIOR = "speech"  # its clips carry no label, those of every other prior do (as in draw_mixtures)
 TRAINING_SECONDS = 60.0  # of clips a dictionary, so that a large corpus costs no more than the embedded clips
@@ -78,9 +84,9 @@ Estimates = Callable[[torch.Tensor, torch.Tensor, Sequence[Any]], torch.Tensor]
 class Baseline:
     """A method without priors, steps or randomness.
 
-    run(mixture [time], references [slot, time], learned) → estimates [slot, time]; learns: whether it uses the
+    run(mixture [time], references [source, time], learned) → estimates [source, time]; learns: whether it uses the
     specifications, by a dictionary of each, which are then `learned`, otherwise a condition that changes only them has
-    no rows of it; ordered: whether the estimates come in the slots' order, otherwise the best order is scored; sources:
+    no rows of it; ordered: whether the estimates come in the sources' order, otherwise the best order is scored; sources:
     the only number of sources it can give, 0 for any; weights: the file of a trained control, which is then `learned`
     and parts one voice from one other sound; module: what is imported before the clock starts.
     """
@@ -95,7 +101,7 @@ class Baseline:
     def gives(self, specs: Sequence[SourceSpec]) -> bool:
         """Whether it can part sources of these specifications."""
         kinds = tuple(spec.prior for spec in specs)
-        return self.sources in (0, len(kinds)) and (self.weights is None or kinds == SLOTS)
+        return self.sources in (0, len(kinds)) and (self.weights is None or kinds == SOURCES)
 
 
 BASELINES = {
@@ -113,7 +119,7 @@ SAMPLERS: dict[str, Solver] = {**SOLVERS, **ABLATIONS}
 
 
 @dataclass
-class Work:
+class EvaluationCount:
     """What was asked of networks: clips evaluated, and how many of these with a graph to differentiate."""
 
     evaluations: int = 0
@@ -121,19 +127,19 @@ class Work:
 
 
 class CountingPrior:
-    """A prior that notes its work; everything else is the prior's own."""
+    """A prior that counts its evaluations; everything else is the prior's own."""
 
-    def __init__(self, prior: Prior, work: Work):
-        self._prior, self._work = prior, work
+    def __init__(self, prior: Prior, count: EvaluationCount):
+        self._prior, self._count = prior, count
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._prior, name)
 
     def denoise(self, noisy: torch.Tensor, sigma: float) -> torch.Tensor:
         """The prior's answer for `noisy` [batch, time]; each clip of the batch counts."""
-        self._work.evaluations += len(noisy)
+        self._count.evaluations += len(noisy)
         if torch.is_grad_enabled() and noisy.requires_grad:
-            self._work.gradients += len(noisy)
+            self._count.gradients += len(noisy)
         return self._prior.denoise(noisy, sigma)
 
 
@@ -159,10 +165,12 @@ def cached_control(file: PriorFile) -> Control:
     return load_control(file.path)
 
 
-def prepared(row: Row, mixture: torch.Tensor, references: torch.Tensor, work: Work) -> Callable[[], torch.Tensor]:
-    """The row's separation as a function of nothing, weights or dictionaries loaded; `work` notes what it asks.
+def prepared(
+    row: Row, mixture: torch.Tensor, references: torch.Tensor, count: EvaluationCount
+) -> Callable[[], torch.Tensor]:
+    """The row's separation as a function of nothing, weights or dictionaries loaded; `count` is raised by what it asks.
 
-    mixture [time] at 16 kHz; references [slot, time], which oracles look at; the function returns [slot, time].
+    mixture [time] at 16 kHz; references [source, time], which oracles look at; the function returns [source, time].
     """
     if row.solver in BASELINES:
         baseline = BASELINES[row.solver]
@@ -172,7 +180,7 @@ def prepared(row: Row, mixture: torch.Tensor, references: torch.Tensor, work: Wo
         learned = [*dictionaries, *map(cached_control, row.prior_files)]
         return functools.partial(baseline.run, mixture, references, learned)
     loaded = {file.prior: cached_prior(file, row.device) for file in row.prior_files}
-    priors = [cast(Prior, CountingPrior(loaded[spec.prior].labelled(spec.label), work)) for spec in row.specs]
+    priors = [cast(Prior, CountingPrior(loaded[spec.prior].labelled(spec.label), count)) for spec in row.specs]
     samples, sampler = mixture.to(row.device), SAMPLERS[row.solver]
 
     def run() -> torch.Tensor:
@@ -180,3 +188,66 @@ def prepared(row: Row, mixture: torch.Tensor, references: torch.Tensor, work: Wo
         return separation.sources[:, 0].cpu()
 
     return run
+
+
+def compute(row: Row) -> Record:
+    """Separate and score a row: its record, ready for JSON.
+
+    seconds: of the separation alone, weights loaded; evaluations: clips sent through networks; gradients: how many of
+    them were differentiated.
+
+    Raises:
+        ValueError: a file is not what was planned with, or the solver cannot do what is asked.
+    """
+    mixture = changed_mixture(row)
+    silence = torch.zeros_like(mixture.mixture)
+    references = torch.stack(
+        [silence if source.reference is None else mixture.sources[source.reference] for source in row.sources]
+    )
+    count = EvaluationCount()
+    separation = prepared(row, mixture.mixture, references, count)
+    began = time.monotonic()
+    estimates = separation()
+    seconds = time.monotonic() - began
+    return {
+        "key": row.key,
+        "mixture": row.mixture,
+        "task": row.task,
+        "condition": row.condition,
+        "priors": row.priors,
+        "folder": row.folder,
+        "content": row.content(),
+        "sources": _scores(row, mixture, references, estimates),
+        "seconds": seconds,
+        "evaluations": count.evaluations,
+        "gradients": count.gradients,
+        "threads": torch.get_num_threads(),
+        "prior_files": [asdict(file) for file in row.prior_files],
+        "versions": versions(),
+    }
+
+
+def _scores(row: Row, mixture: Mixture, references: torch.Tensor, estimates: torch.Tensor) -> list[ScoredSource]:
+    """The score of each source: the mixture's in its order, numbered from 1, then one that is not there as 0."""
+    ordered = row.solver not in BASELINES or BASELINES[row.solver].ordered
+    specs = row.specs if ordered else row.specs[:1] * len(row.sources)
+    estimates = estimates[best_order(estimates, references, specs)]
+    rows: list[ScoredSource] = []
+    for source, estimate, reference in zip(row.sources, estimates, references, strict=True):
+        found = scored(estimate, reference, mixture.mixture)
+        rows.append(
+            {
+                "source": 0 if source.reference is None else source.reference + 1,
+                "label": "" if source.reference is None else str(mixture.specs[source.reference]),
+                "spec": source.spec,
+                **found,
+                "sdr": None if found["si_sdr"] is None else bss_eval_sdr(estimate, reference),
+            }
+        )
+    return sorted(rows, key=lambda row: row["source"] or len(rows) + 1)
+
+
+def bss_eval_sdr(estimate: torch.Tensor, reference: torch.Tensor) -> float:
+    """SDR in dB of [time] by BSS-eval with filters of 512 taps, −100 … 100 (fast_bss_eval)."""
+    loss = fast_bss_eval.sdr_loss(estimate[None].double(), reference[None].double(), clamp_db=SCORE_LIMIT)
+    return -float(loss)

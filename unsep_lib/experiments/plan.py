@@ -10,11 +10,10 @@ from pathlib import Path
 from unsep_lib.data.clips import Clip, read_manifest
 from unsep_lib.data.embedded import embedded_dir
 from unsep_lib.data.mixtures import Mixture, read_mixture, read_mixtures
-from unsep_lib.experiments.compute import mixture_digest
-from unsep_lib.experiments.conditions import Shelf, slots_of
+from unsep_lib.experiments.conditions import WeightsCache, mixture_digest, planned_sources
 from unsep_lib.experiments.config import Condition, Experiment, SolverChoice
 from unsep_lib.experiments.methods import BASELINES, SAMPLERS, clips_of
-from unsep_lib.experiments.rows import Row, Slot
+from unsep_lib.experiments.rows import PlannedSource, Row
 from unsep_lib.files import sha256
 from unsep_lib.source_spec import SourceSpec
 
@@ -49,7 +48,7 @@ def plan(experiment: Experiment) -> list[Row]:
     """
     learning = any(choice.name in BASELINES and BASELINES[choice.name].learns for choice in experiment.solvers)
     manifest = _manifest(experiment.clips) if learning else None
-    shelves = {priors.name: Shelf(priors) for priors in experiment.priors}
+    caches = {priors.name: WeightsCache(priors) for priors in experiment.priors}
     others = {condition.also: _also(experiment, condition.also) for condition in experiment.conditions}
     rows = []
     for seed, mixture, condition, priors in itertools.product(
@@ -57,18 +56,18 @@ def plan(experiment: Experiment) -> list[Row]:
     ):
         also = others[condition.also]
         specs = _specs(mixture, also)
-        slots = slots_of(specs, condition, shelves[priors.name], seed) if specs else None
-        if slots is None:
+        sources = planned_sources(specs, condition, caches[priors.name], seed) if specs else None
+        if sources is None:
             continue
         first_seed, first_priors = seed == experiment.seeds[0], priors == experiment.priors[0]
         for solver, steps in _methods(experiment, mixture.task, seed):
-            row = _row(mixture, also, condition, slots, solver, experiment.device)
+            row = _row(mixture, also, condition, sources, solver, experiment.device)
             if solver not in BASELINES:
-                files = shelves[priors.name].files_of(slots)
+                files = caches[priors.name].files_of(sources)
                 rows.append(replace(row, priors=priors.name, steps=steps, seed=seed, prior_files=files))
             elif _applies(row, condition) and first_seed and (first_priors or solver in priors.files):
                 named = replace(row, priors=priors.name if solver in priors.files else "")
-                rows.append(_taught(named, manifest, shelves[priors.name]))
+                rows.append(_taught(named, manifest, caches[priors.name]))
     if not rows:
         raise ValueError("expected an experiment of at least one row, got none: its conditions change no mixture")
     return rows
@@ -142,13 +141,13 @@ def _row(
     planned: PlannedMixture,
     also: PlannedMixture | None,
     condition: Condition,
-    slots: tuple[Slot, ...],
+    sources: tuple[PlannedSource, ...],
     solver: str,
     device: str,
 ) -> Row:
     row = Row(
         mixture=planned.mixture.name, task=planned.task, condition=condition.name, folder=str(planned.folder),
-        digest=planned.digest, seconds=condition.seconds, level_difference=condition.level_difference, slots=slots,
+        digest=planned.digest, seconds=condition.seconds, level_difference=condition.level_difference, sources=sources,
         solver=solver, device=device,
     )  # fmt: skip
     return replace(row, also_folder=str(also.folder), also_digest=also.digest) if also else row
@@ -157,8 +156,8 @@ def _row(
 def _applies(row: Row, condition: Condition) -> bool:
     """Whether a baseline can give that many sources, and sees the condition (none sees the sources' order)."""
     baseline = BASELINES[row.solver]
-    told_other = condition.labels != "given" or condition.absent or condition.unknown
-    return baseline.gives(row.specs) and not condition.swapped and (baseline.learns or not told_other)
+    others_given = condition.labels != "given" or condition.absent or condition.unknown
+    return baseline.gives(row.specs) and not condition.swapped and (baseline.learns or not others_given)
 
 
 def _manifest(path: str) -> Manifest:
@@ -167,11 +166,11 @@ def _manifest(path: str) -> Manifest:
     return Manifest(file, sha256(file), clips)
 
 
-def _taught(row: Row, manifest: Manifest | None, shelf: Shelf) -> Row:
+def _taught(row: Row, manifest: Manifest | None, cache: WeightsCache) -> Row:
     """The row with what its baseline needs: the weights of a trained one, or the clips that it learns from."""
     baseline = BASELINES[row.solver]
     if baseline.weights is not None:
-        return replace(row, prior_files=(shelf.control(row.solver, baseline.weights),))
+        return replace(row, prior_files=(cache.control(row.solver, baseline.weights),))
     if manifest is None or not baseline.learns:
         return row
     for spec in row.specs:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from unsep_lib import __version__
+from unsep_lib.evaluation.metrics import Score
 from unsep_lib.files import sha256
 from unsep_lib.source_spec import SourceSpec, parse_spec
 
@@ -17,8 +18,8 @@ KEY_LENGTH = 20  # hexadecimal digits: 80 bits, no collisions among any number o
 
 
 @dataclass(frozen=True)
-class Slot:
-    """One source of a separation: its specification as told to the solver, and its reference (None: not there)."""
+class PlannedSource:
+    """One source of a separation: the specification given to the solver, and its reference (None: not there)."""
 
     spec: str
     reference: int | None
@@ -55,7 +56,7 @@ class Row:
     digest: str
     seconds: float
     level_difference: float | None
-    slots: tuple[Slot, ...]
+    sources: tuple[PlannedSource, ...]
     solver: str
     device: str
     priors: str = ""
@@ -68,13 +69,13 @@ class Row:
     also_digest: str = ""
 
     def content(self) -> dict[str, object]:
-        """What the result depends on: neither names nor places."""
+        """What the result depends on, neither names nor places; its keys never change: rows are found by hash."""
         kept = ("digest", "seconds", "level_difference", "solver", "steps", "seed", "clips_sha256", "device")
         return (
             {
                 "format": ROW_FORMAT,
                 "unsep": __version__,
-                "slots": [[slot.spec, slot.reference] for slot in self.slots],
+                "slots": [[source.spec, source.reference] for source in self.sources],
                 "priors": {file.prior: file.sha256 for file in self.prior_files},
             }
             | {name: getattr(self, name) for name in kept}
@@ -89,30 +90,19 @@ class Row:
 
     @property
     def specs(self) -> tuple[SourceSpec, ...]:
-        """What the solver is told, in its order."""
-        return tuple(parse_spec(slot.spec) for slot in self.slots)
+        """The specifications given to the solver, in its order."""
+        return tuple(parse_spec(source.spec) for source in self.sources)
 
 
-class Score(TypedDict):
-    """Scores in dB of one estimate, None where they do not exist; present: whether the reference sounds."""
+class ScoredSource(Score):
+    """A `Score` with whose it is: the source's number in the mixture or 0, its label, and the specification given.
 
-    present: bool
-    level: float | None
-    si_sdr: float | None
-    si_sdr_improvement: float | None
-    sdr: float | None
-
-
-class Scored(TypedDict):
-    """A `Score` with whose it is: the source's number in the mixture or 0, its label, and what the solver was told."""
+    sdr: BSS-eval's with filters of 512 taps in dB, None where there is no SI-SDR.
+    """
 
     source: int
     label: str
-    told: str
-    present: bool
-    level: float | None
-    si_sdr: float | None
-    si_sdr_improvement: float | None
+    spec: str
     sdr: float | None
 
 
@@ -126,10 +116,23 @@ class Record(TypedDict):
     priors: str
     folder: str
     content: dict[str, object]
-    sources: list[Scored]
+    sources: list[ScoredSource]
     seconds: float
     evaluations: int
     gradients: int
     threads: int
     prior_files: list[dict[str, str]]
     versions: dict[str, str]
+
+
+def read_record(file: Path) -> Record:
+    """A row's file; `told` was the name of `spec` in earlier ones.
+
+    Raises:
+        ValueError: not a row.
+    """
+    try:
+        record: Record = json.loads(file.read_text(encoding="utf-8").replace('"told":', '"spec":'))
+    except ValueError as error:
+        raise ValueError(f"{file}: not a row of a sweep ({error}); remove it to compute it again") from error
+    return record

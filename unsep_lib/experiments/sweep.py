@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-import json
-import multiprocessing
-import time
-from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from unsep_lib.experiments.compute import compute
 from unsep_lib.experiments.config import Experiment
+from unsep_lib.experiments.methods import compute
 from unsep_lib.experiments.plan import plan
-from unsep_lib.experiments.results import Line, lines_of, write_table
-from unsep_lib.experiments.rows import Record, Row
+from unsep_lib.experiments.results import table_of, write_table
+from unsep_lib.experiments.rows import Record, Row, read_record
 from unsep_lib.files import alone, clear_partials, write_json
-from unsep_lib.parallel import end_with_parent
+from unsep_lib.parallel import process_pool
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from pandas import DataFrame
 
+ROWS, TABLE = "rows", "table.csv"
 CONNECT_SECONDS = 10.0  # to wait for a scheduler's answer
 
 
-def process_executor(workers: int, threads: int = 0) -> ProcessPoolExecutor:
+def process_executor(workers: int, threads: int = 0) -> AbstractContextManager[ProcessPoolExecutor]:
     """An executor of `workers` processes with `threads` torch threads each; 0: this process's threads divided.
 
     The processes end when this one does, however it ends.
@@ -40,19 +35,12 @@ def process_executor(workers: int, threads: int = 0) -> ProcessPoolExecutor:
     """
     if workers < 1:
         raise ValueError(f"expected at least 1 worker, got {workers}")
-    share = threads or max(1, torch.get_num_threads() // workers)
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(share,))
-
-
-def _start_worker(threads: int) -> None:
-    end_with_parent()
-    torch.set_num_threads(threads)
+    return process_pool(workers, threads or max(1, torch.get_num_threads() // workers))
 
 
 @contextmanager
-def dask_client(address: str) -> Iterator[Client]:
-    """A client of the dask scheduler at `address`, such as tcp://127.0.0.1:8786; its workers need this package.
+def dask_executor(address: str) -> Iterator[Executor]:
+    """The workers of the dask scheduler at `address`, such as tcp://127.0.0.1:8786; they need this package.
 
     Raises:
         ValueError: no scheduler answers there.
@@ -63,88 +51,39 @@ def dask_client(address: str) -> Iterator[Client]:
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ValueError(f"no dask scheduler answers at {address!r} ({error})") from error
-    with client:
-        yield client
+    with client, client.get_executor() as executor:
+        yield executor
 
 
-Cost = tuple[str, int, int]
-
-
-class Pace:
-    """Seconds to the end, from what rows of the same solver, steps and number of sources cost so far.
-
-    A row without a like one is taken to cost the mean of all. Work done at once counts as at once: what remains is
-    divided by the seconds of work done a second of this run.
-    """
-
-    def __init__(self) -> None:
-        self._began = time.monotonic()
-        self._costs: dict[Cost, list[float]] = defaultdict(list)
-        self._done = 0.0
-
-    def note(self, row: Row, seconds: float, before: bool = False) -> None:
-        """A finished row's cost; before: it was finished by an earlier run."""
-        self._costs[_cost(row)].append(seconds)
-        self._done += 0.0 if before else seconds
-
-    def remaining(self, rows: Iterable[Row]) -> float | None:
-        """Estimated seconds until `rows` are done; None before the first row of this run."""
-        if not self._done:
-            return None
-        means = {cost: fmean(seconds) for cost, seconds in self._costs.items()}
-        overall = fmean(means.values())
-        work = sum(means.get(_cost(row), overall) for row in rows)
-        return work * (time.monotonic() - self._began) / self._done
-
-
-def _cost(row: Row) -> Cost:
-    return row.solver, row.steps, len(row.slots)
-
-
-ROWS, TABLE = "rows", "table.csv"
-POLL_SECONDS = 0.1  # between looks at futures: far below what a row takes
-
-
-class Future(Protocol):
-    """What a sweep asks of a submitted row, as the futures of concurrent.futures, dask and submitit have it."""
-
-    def done(self) -> bool:
-        """Whether there is a result or an exception."""
+class Job(Protocol):
+    """What a sweep asks of a submitted row: a future of concurrent.futures has it, and a job of submitit."""
 
     def result(self) -> Record:
-        """The record; raises what the row raised."""
+        """The record, once it is there; raises what the row raised."""
 
     def cancel(self) -> object:
         """Give up on it."""
 
 
-class Executor(Protocol):
+class Submits(Protocol):
     """Anything that computes a function elsewhere."""
 
-    def submit(self, function: Callable[[Row], Record], row: Row, /) -> Future:
+    def submit(self, function: Callable[[Row], Record], row: Row, /) -> Job:
         """Promise function(row)."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Rows done, rows in all, those of earlier runs included, and the seconds left (None: not known yet)."""
-
-    done: int
-    total: int
-    remaining: float | None
 
 
 def run_sweep(
     experiment: Experiment,
     out: Path | str,
-    executor: Executor,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
-) -> list[Line]:
+    executor: Submits,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> DataFrame:
     """Compute the rows that `out` lacks, one file each in `out/rows`, and write all into `out/table.csv`.
 
     A row's file is named by its content and written when it is done: a run that was stopped or killed goes on where it
     was, and a changed experiment computes only what is new. The table holds this experiment's rows. Workers read the
-    same files as this process.
+    same files as this process. on_progress: called with the number of rows done, those of earlier runs included, and
+    of all, first before any is computed.
 
     Raises:
         ValueError: a wrong experiment, another run in `out`, or rows that failed (all others are kept).
@@ -152,76 +91,47 @@ def run_sweep(
     rows = plan(experiment)
     out = Path(out)
     with alone(out):
-        records = _finished(out / ROWS, rows)
-        failures = _compute_missing(rows, records, out / ROWS, executor, on_progress)
-        lines = [line for row in rows if row.key in records for line in lines_of(row, records[row.key])]
-        write_table(out / TABLE, lines)
-    if failures:
-        row, error = failures[0]
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ValueError(
-            f"{len(failures)} of {len(rows)} rows failed, the first of {row.mixture} with {row.solver} "
-            f"({row.condition}): {reason}; the others are in {out / TABLE}"
-        ) from error
-    return lines
-
-
-def _finished(folder: Path, rows: Sequence[Row]) -> dict[str, Record]:
-    """Key → record of the rows that are done; what a killed run left half-written is removed."""
-    clear_partials(folder)
-    files = {row.key: folder / f"{row.key}.json" for row in rows}
-    return {key: _read(file) for key, file in files.items() if file.is_file()}
-
-
-def _read(file: Path) -> Record:
-    try:
-        record: Record = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{file}: not a row of a sweep ({error}); remove it to compute it again") from error
-    return record
-
-
-def _compute_missing(
-    rows: Sequence[Row],
-    records: dict[str, Record],
-    folder: Path,
-    executor: Executor,
-    on_progress: Callable[[Progress], None],
-) -> list[tuple[Row, Exception]]:
-    """Add the missing records to `records` and their files to `folder`; returns the rows that failed and why."""
-    pace = Pace()
-    failures: list[tuple[Row, Exception]] = []
-    unique = {row.key: row for row in rows}
-    missing = {key: row for key, row in unique.items() if key not in records}
-    for key, record in records.items():
-        pace.note(unique[key], record["seconds"], before=True)
-    on_progress(Progress(len(records), len(unique), None))
-    submitted = [(executor.submit(compute, row), row) for row in missing.values()]
-    with closing(_as_done(submitted)) as finished:
-        for future, row in finished:
-            del missing[row.key]
+        clear_partials(out / ROWS)
+        files = {row.key: out / ROWS / f"{row.key}.json" for row in rows}
+        records = {key: read_record(file) for key, file in files.items() if file.is_file()}
+        failures: list[tuple[Row, Exception]] = []
+        on_progress(len(records), len(files))
+        for row, job in _computed({row.key: row for row in rows if row.key not in records}, executor):
             try:
-                record = future.result()
+                record = job.result()
             except Exception as error:
                 failures.append((row, error))
                 continue
-            write_json(folder / f"{row.key}.json", record)
+            write_json(files[row.key], record)
             records[row.key] = record
-            pace.note(row, record["seconds"])
-            on_progress(Progress(len(records), len(unique), pace.remaining(missing.values())))
-    return failures
+            on_progress(len(records), len(files))
+        table = table_of((row, records[row.key]) for row in rows if row.key in records)
+        write_table(out / TABLE, table)
+    if failures:
+        row, first = failures[0]
+        reason = next(iter(str(first).splitlines()), type(first).__name__)
+        raise ValueError(
+            f"{len(failures)} of {len(rows)} rows failed, the first of {row.mixture} with {row.solver} "
+            f"({row.condition}): {reason}; the others are in {out / TABLE}"
+        ) from first
+    return table
 
 
-def _as_done(submitted: Sequence[tuple[Future, Row]]) -> Generator[tuple[Future, Row]]:
-    """Futures with their rows as they finish, by looking: all that every kind of future has in common is `done`."""
-    pending = submitted
+def _computed(missing: dict[str, Row], executor: Submits) -> Iterator[tuple[Row, Job]]:
+    """Each row with its finished job, in the order in which they finish; if nobody asks for more, the rest is given up.
+
+    A job that is no future of concurrent.futures has a thread that waits for it.
+    """
+    waiting = ThreadPoolExecutor(max(1, len(missing)))
+    jobs = {key: executor.submit(compute, row) for key, row in missing.items()}
     try:
-        while pending:
-            looked = [(future.done(), future, row) for future, row in pending]
-            pending = [(future, row) for done, future, row in looked if not done]
-            yield from ((future, row) for done, future, row in looked if done)
-            if len(pending) == len(looked):
-                time.sleep(POLL_SECONDS)
+        futures = {
+            job if isinstance(job, Future) else waiting.submit(job.result): (missing[key], job)
+            for key, job in jobs.items()
+        }
+        for future in as_completed(futures):
+            yield futures[future]
     finally:
-        for future, _ in pending:
-            future.cancel()
+        for job in jobs.values():
+            job.cancel()
+        waiting.shutdown(wait=False, cancel_futures=True)
