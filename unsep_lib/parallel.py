@@ -44,13 +44,16 @@ def _pooled(function: Callable[[Item], Result], items: Sequence[Item], workers: 
 def process_pool(workers: int, threads: int) -> Iterator[ProcessPoolExecutor]:
     """A pool of `workers` processes with `threads` torch threads each.
 
-    They end with this process, however that ends, and at Ctrl-C at once and silently. If the block raises, what they
-    work on is given up.
+    They end with this process, however that ends, and at Ctrl-C at once and silently. If the block raises an error, what
+    they work on is finished and nothing new is begun.
     """
     # A forked child of a process whose OpenMP threads have run waits for them for ever, so children are spawned.
     pool = ProcessPoolExecutor(workers, mp_context=_Spawn(), initializer=_start_worker, initargs=(threads,))
     try:
         yield pool
+    except Exception:
+        pool.shutdown(cancel_futures=True)
+        raise
     except BaseException:
         children = list((pool._processes or {}).values())
         pool.shutdown(wait=False, cancel_futures=True)

@@ -29,8 +29,7 @@ SCORE_LIMIT = 100.0  # dB either way; an estimate that equals its reference has 
 def si_sdr(estimate: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     """Scale-invariant signal-to-distortion ratio in dB over the last axis (arXiv 1811.02508).
 
-    `10 log₁₀(‖αs‖²/‖αs − ŝ‖²)` with `α = ⟨ŝ, s⟩/‖s‖²`, means removed; NaN where reference or estimate is constant, as in
-    silence.
+    `10 log₁₀(‖αs‖²/‖αs − ŝ‖²)` with `α = ⟨ŝ, s⟩/‖s‖²`, means removed; NaN where either is constant, as in silence.
 
     Raises:
         ValueError: shapes differ.

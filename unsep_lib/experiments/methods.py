@@ -86,8 +86,8 @@ class Baseline:
 
     run(mixture [time], references [source, time], learned) → estimates [source, time]; learns: whether it uses the
     specifications, by a dictionary of each, which are then `learned`, otherwise a condition that changes only them has
-    no rows of it; ordered: whether the estimates come in the sources' order, otherwise the best order is scored; sources:
-    the only number of sources it can give, 0 for any; weights: the file of a trained control, which is then `learned`
+    no rows of it; ordered: whether the estimates come in the sources' order, otherwise the best is scored; sources: the
+    only number of sources it can give, 0 for any; weights: the file of a trained control, which is then `learned`
     and parts one voice from one other sound; module: what is imported before the clock starts.
     """
 
