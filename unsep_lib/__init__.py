@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from unsep_lib.evaluation.evaluate import Evaluation, evaluate
     from unsep_lib.priors.base import Prior
     from unsep_lib.priors.checkpoints import load_prior
     from unsep_lib.separation import Separation, separate, separate_file
@@ -17,9 +18,22 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["SOLVERS", "Prior", "Separation", "Solver", "load_prior", "reverse", "separate", "separate_file"]
+__all__ = [
+    "SOLVERS",
+    "Evaluation",
+    "Prior",
+    "Separation",
+    "Solver",
+    "evaluate",
+    "load_prior",
+    "reverse",
+    "separate",
+    "separate_file",
+]
 
 _MODULES = {
+    "Evaluation": "unsep_lib.evaluation.evaluate",
+    "evaluate": "unsep_lib.evaluation.evaluate",
     "Prior": "unsep_lib.priors.base",
     "load_prior": "unsep_lib.priors.checkpoints",
     "Separation": "unsep_lib.separation",

@@ -44,8 +44,8 @@ def _pooled(function: Callable[[Item], Result], items: Sequence[Item], workers: 
 def process_pool(workers: int, threads: int) -> Iterator[ProcessPoolExecutor]:
     """A pool of `workers` processes with `threads` torch threads each.
 
-    They end with this process, however that ends, and at Ctrl-C at once and silently. If the block raises an error, what
-    they work on is finished and nothing new is begun.
+    They end with this process, however that ends, and at Ctrl-C at once and silently. If the block raises an error,
+    what they work on is finished and nothing new is begun.
     """
     # A forked child of a process whose OpenMP threads have run waits for them for ever, so children are spawned.
     pool = ProcessPoolExecutor(workers, mp_context=_Spawn(), initializer=_start_worker, initargs=(threads,))
