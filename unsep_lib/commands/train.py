@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from unsep_lib.commands.options import Subparsers, check_device
 
+EXAMPLE_NUMBERS = 48  # more would remember the hundreds of speakers there are to train on one by one
+
 if TYPE_CHECKING:
     from tqdm import tqdm
 
@@ -34,6 +36,11 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--widths", nargs="+", type=int, help="channels of a new network's levels (default: 32 64 96)")
     parser.add_argument("--blocks", nargs="+", type=int, help="residual blocks of each of its levels (default: 1 1 2)")
+    parser.add_argument(
+        "--examples",
+        action="store_true",
+        help="train an example encoder with the prior, so that a few seconds of a source tell which one is meant",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--compile", action="store_true", help="fuse the network's steps first: for GPUs")
     parser.add_argument("--workers", type=int, default=0, help="processes that read clips ahead: for GPUs (default: 0)")
@@ -94,6 +101,7 @@ def _config(arguments: argparse.Namespace) -> TrainingConfig:
         widths=tuple(arguments.widths or CompactConfig.widths),
         blocks=tuple(arguments.blocks or CompactConfig.blocks),
         seed=arguments.seed,
+        example=EXAMPLE_NUMBERS if arguments.examples else 0,
     )
     return config.at_rate(arguments.rate)
 

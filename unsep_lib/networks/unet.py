@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
 from torch import nn
 from torch.nn import functional
+
+from unsep_lib.networks.example_encoder import ExampleEncoder
 
 
 class MatrixConv2d(nn.Module):
@@ -54,14 +56,20 @@ class NoiseEmbedding(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Norm – SiLU – 3×3 – norm modulated by the embedding – SiLU – 3×3 (zero at first), added to the input."""
+    """Norm – SiLU – 3×3 – norm modulated by the embedding – SiLU – 3×3 (zero at first), added to the input.
 
-    def __init__(self, channels: int, embedding: int):
+    embedding, example: sizes of the two parts of the embedding; the example's weights are zero at first.
+    """
+
+    def __init__(self, channels: int, embedding: int, example: int = 0):
         super().__init__()
         self.norm_in = nn.GroupNorm(1, channels)
         self.conv_in = MatrixConv2d(channels, channels, 3)
         self.norm_out = nn.GroupNorm(1, channels)
-        self.modulation = nn.Linear(embedding, 2 * channels)
+        self.modulation = nn.Linear(embedding + example, 2 * channels)
+        if example:
+            with torch.no_grad():
+                self.modulation.weight[:, embedding:].zero_()
         self.conv_out = MatrixConv2d(channels, channels, 3, zero=True)
 
     def forward(self, x: torch.Tensor, embedding: torch.Tensor) -> torch.Tensor:
@@ -131,8 +139,11 @@ OUTPUT_CHANNELS = 2  # real and imaginary part
 class CompactConfig:
     """Shape of a `CompactNetwork`; bins and labels come from the data, the rest is the measured recipe.
 
+    example: numbers by which an example of the source is described; 0: the network takes no example.
+
     Raises:
-        ValueError: not as many blocks as widths, one below 1, or a width with attention that the heads do not divide.
+        ValueError: not as many blocks as widths, one below 1, a width with attention that the heads do not divide, or
+            fewer numbers than 0 for an example.
     """
 
     labels: int = 0
@@ -141,8 +152,11 @@ class CompactConfig:
     blocks: tuple[int, ...] = (1, 1, 2)
     heads: int = 4
     embedding: int = 128
+    example: int = 0
 
     def __post_init__(self) -> None:
+        if self.example < 0:
+            raise ValueError(f"expected 0 numbers or more for an example, got {self.example}")
         if len(self.widths) != len(self.blocks) or min((*self.widths, *self.blocks), default=0) < 1:
             raise ValueError(f"expected as many blocks as widths, each 1 or more, got {self.widths} and {self.blocks}")
         if any(width % self.heads for width in self.widths[1:]):
@@ -150,7 +164,12 @@ class CompactConfig:
 
 
 class CompactNetwork(nn.Module):
-    """F(X, σ, label): complex STFT [batch, bins, frames] of unit scale → complex STFT, zero at first."""
+    """F(X, σ, label, example): complex STFT [batch, bins, frames] of unit scale → complex STFT, zero at first.
+
+    The example is the vector [batch, config.example] that `example_encoder` makes of it, or zeros for none. It is
+    appended to what modulates the residual blocks; its weights there are zero at first, so that an untrained example
+    changes nothing.
+    """
 
     def __init__(self, config: CompactConfig):
         super().__init__()
@@ -167,11 +186,12 @@ class CompactNetwork(nn.Module):
         self.merge = nn.ModuleList(MatrixConv2d(2 * fine, fine) for fine, _ in pairs)
         self.norm = nn.GroupNorm(1, widths[0])
         self.output = MatrixConv2d(widths[0], OUTPUT_CHANNELS * PATCH**2, 3, zero=True)
+        self.example_encoder = ExampleEncoder(config.example, config.bins) if config.example else None
         self._body: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = self._unet
 
     def _level(self, level: int) -> Level:
         width, config = self.config.widths[level], self.config
-        blocks = [ResidualBlock(width, config.embedding) for _ in range(config.blocks[level])]
+        blocks = [ResidualBlock(width, config.embedding, config.example) for _ in range(config.blocks[level])]
         return Level(blocks, AxialAttention(width, config.heads) if level else nn.Identity())
 
     def compile_body(self) -> None:
@@ -188,14 +208,28 @@ class CompactNetwork(nn.Module):
         edges = {id(self.stem), id(self.output)}
         return [m.weight for m in self.modules() if isinstance(m, MatrixConv2d) and id(m) not in edges]
 
-    def forward(self, spectrum: torch.Tensor, sigma: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    def example_parameters(self) -> list[nn.Parameter]:
+        """What reads an example: its encoder and the residual blocks' modulation; nothing without an encoder."""
+        if self.example_encoder is None:
+            return []
+        blocks = [module.modulation for module in self.modules() if isinstance(module, ResidualBlock)]
+        return [parameter for part in (self.example_encoder, *blocks) for parameter in part.parameters()]
+
+    def forward(
+        self, spectrum: torch.Tensor, sigma: torch.Tensor, label: torch.Tensor, example: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        embedding = self.embedding(sigma, label)
+        if self.config.example:
+            if example is None:
+                example = embedding.new_zeros(len(embedding), self.config.example)
+            embedding = torch.cat([embedding, example.to(embedding.dtype)], dim=1)
         frames = spectrum.shape[-1]
         spectrum = functional.pad(spectrum, (0, -frames % self.frame_multiple))
         root = spectrum / (spectrum.abs() + MAGNITUDE_FLOOR).sqrt()
         channels = torch.cat([torch.view_as_real(part).movedim(-1, 1) for part in (spectrum, root)], dim=1)
         x = functional.pixel_unshuffle(channels, PATCH).contiguous(memory_format=torch.channels_last)
         x = self.stem(x)
-        x = self._body(x + self.frequency.to(x.dtype), self.embedding(sigma, label))
+        x = self._body(x + self.frequency.to(x.dtype), embedding)
         x = self.output(functional.silu(self.norm(x))).to(spectrum.real.dtype)
         x = functional.pixel_shuffle(x, PATCH)
         return torch.view_as_complex(x.movedim(1, -1).contiguous())[..., :frames]
@@ -212,3 +246,38 @@ class CompactNetwork(nn.Module):
             x = self.merge[level](torch.cat([x, skips[level]], dim=1))
             x = self.decoder[level](x, embedding)
         return x
+
+
+def with_labels(network: CompactNetwork, labels: int) -> CompactNetwork:
+    """A network of more labels that equals `network`, whose weights it copies; the new ones begin as "no label".
+
+    Raises:
+        ValueError: fewer labels than it has.
+    """
+    if labels < network.config.labels:
+        raise ValueError(f"expected {network.config.labels} labels or more, got {labels}")
+    more = CompactNetwork(replace(network.config, labels=labels))
+    state = network.state_dict()
+    rows = state["embedding.label.weight"]
+    none = rows[-1:].expand(1 + labels - network.config.labels, -1)
+    more.load_state_dict(state | {"embedding.label.weight": torch.cat([rows[:-1], none])})
+    return more.to(rows.device)
+
+
+def with_example(network: CompactNetwork, size: int) -> CompactNetwork:
+    """A network that also takes an example of `size` numbers; it equals `network`, whose weights it copies, at first.
+
+    Raises:
+        ValueError: a network that takes an example already, or a size below 1.
+    """
+    if network.config.example or size < 1:
+        raise ValueError(f"expected a network without examples and a size from 1 up, got {network.config} and {size}")
+    wider = CompactNetwork(replace(network.config, example=size))
+    state = wider.state_dict()
+    with torch.no_grad():
+        for name, weight in network.state_dict().items():
+            if name.endswith("modulation.weight"):
+                state[name].zero_()[:, : weight.shape[1]] = weight
+            else:
+                state[name].copy_(weight)
+    return wider.to(next(network.parameters()).device)

@@ -27,7 +27,7 @@ class EdmPrior(nn.Module):
     """A trained network as a denoiser at any σ of its range, preconditioned per frequency.
 
     On the STFT X of the noisy clip, with s_f the training data's RMS in bin f,
-    `D = s_f²/(s_f²+σ²)·X + σ s_f/√(s_f²+σ²)·F(X/√(s_f²+σ²), σ, label)`:
+    `D = s_f²/(s_f²+σ²)·X + σ s_f/√(s_f²+σ²)·F(X/√(s_f²+σ²), σ, label, example)`:
     EDM's preconditioning (arXiv 2206.00364) with one data scale a bin. With F = 0 it is the Wiener
     denoiser of the average spectrum. precision: what `denoise` multiplies matrices in; all else is float32.
     """
@@ -43,6 +43,7 @@ class EdmPrior(nn.Module):
         self.register_buffer("spectrum", spectrum.clamp_min(SPECTRUM_FLOOR))
         self.labels = tuple(labels)
         self.label_index = len(self.labels)
+        self.example: torch.Tensor | None = None  # [1, number] of `encode`, none if it was told of none
 
     def labelled(self, label: str | None) -> EdmPrior:
         """The same prior (weights shared) for one class; None is "any class".
@@ -63,15 +64,33 @@ class EdmPrior(nn.Module):
         sigmas = torch.full((len(noisy),), float(sigma), device=noisy.device)
         labels = torch.full((len(noisy),), self.label_index, device=noisy.device)
         with torch.autocast(noisy.device.type, self.precision, enabled=self.precision != torch.float32):
-            clean: torch.Tensor = self(noisy, sigmas, labels)
+            example = None if self.example is None else self.example.to(noisy.device).expand(len(noisy), -1)
+            clean: torch.Tensor = self(noisy, sigmas, labels, example)
         return clean
 
-    def forward(self, noisy: torch.Tensor, sigma: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        """Denoise `noisy` [batch, time], each row at its own `sigma` [batch] and `label` index [batch]."""
+    def encode(self, example: torch.Tensor) -> torch.Tensor:
+        """What the network is told of examples [batch, time] at 16 kHz, of any level and length: [batch, number].
+
+        Raises:
+            ValueError: this prior takes no examples.
+        """
+        encoder = self.network.example_encoder
+        if encoder is None:
+            raise ValueError("this prior takes no examples: it was trained without them (`unsep train --examples`)")
+        vector: torch.Tensor = encoder(stft(example))
+        return vector
+
+    def forward(
+        self, noisy: torch.Tensor, sigma: torch.Tensor, label: torch.Tensor, example: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Denoise `noisy` [batch, time], each row at its own `sigma` [batch] and `label` index [batch].
+
+        example [batch, number]: what `encode` makes of each row's example; None, or zeros in a row, for no example.
+        """
         spectrum = stft(noisy)
         variance = self.spectrum[:, None] ** 2
         noise = sigma[:, None, None] ** 2
         scale = (variance + noise).sqrt()
-        residual = self.network(spectrum / scale, sigma, label)
+        residual = self.network(spectrum / scale, sigma, label, example)
         clean = variance / scale**2 * spectrum + noise.sqrt() * variance.sqrt() / scale * residual
         return inverse_stft(clean, noisy.shape[-1])

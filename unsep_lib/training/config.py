@@ -17,7 +17,11 @@ class TrainingConfig:
     learning_rate: AdamW's; muon_learning_rate: for the convolution matrices;
     warmup_steps, decay_from (share of the budget), final_rate (share of the rate): the rate's course;
     null_label: share of examples trained without their label (classifier-free guidance, arXiv 2207.12598);
-    widths, blocks: channels and residual blocks of the network's levels, finest first (not used by a warm start).
+    widths, blocks: channels and residual blocks of the network's levels, finest first (not used by a warm start);
+    example: numbers by which the prior is told of an example of its source (0: it takes none); example_seconds: an
+    example's length; null_example: share of crops trained without their example; example_dropout: share of
+    the example's numbers left out, so that no speaker is told by a single one; example_rate: AdamW's for what reads
+    the example, which starts from nothing where the rest is warm.
     """
 
     minutes: float | None = None
@@ -38,6 +42,11 @@ class TrainingConfig:
     widths: tuple[int, ...] = CompactConfig.widths
     blocks: tuple[int, ...] = CompactConfig.blocks
     seed: int = 0
+    example: int = 0
+    example_seconds: float = 3.0
+    null_example: float = 0.15
+    example_dropout: float = 0.1
+    example_rate: float = 1e-3
 
     def __post_init__(self) -> None:
         if (self.minutes is None) == (self.steps is None):
@@ -49,7 +58,7 @@ class TrainingConfig:
             raise ValueError(f"expected a seed from 0 to 2^63 - 1, got {self.seed}")
         if self.batch < 1:
             raise ValueError(f"expected a batch of at least 1 crop, got {self.batch}")
-        CompactConfig(widths=self.widths, blocks=self.blocks)
+        CompactConfig(widths=self.widths, blocks=self.blocks, example=self.example)
 
     def at_rate(self, share: float) -> TrainingConfig:
         """The same recipe with both learning rates times `share`; raises ValueError unless it is above 0 and finite."""

@@ -15,12 +15,13 @@ import torch
 
 from unsep_lib.data.clips import Clip, labels_of
 from unsep_lib.files import alone
+from unsep_lib.networks.unet import with_example, with_labels
 from unsep_lib.priors.checkpoints import card_of, find_prior, load_prior, save_prior
 from unsep_lib.priors.edm import EdmPrior
 from unsep_lib.training.config import TrainingConfig
-from unsep_lib.training.data import Crops, CropStream, drawn_ahead
+from unsep_lib.training.data import CropStream, drawn_ahead
 from unsep_lib.training.distributed import Processes, joined
-from unsep_lib.training.loss import denoising_loss, draw_sigma, validation_loss
+from unsep_lib.training.loss import denoising_loss, draw_sigma, example_losses, validation_loss
 from unsep_lib.training.state import Beginning, TrainingState, new_prior
 
 CHECKPOINT_SECONDS = 120.0  # a kill loses at most this much training
@@ -48,12 +49,24 @@ class Progress:
 
 
 class Batch(NamedTuple):
-    """Clean crops and noise [crop, time], label indices [crop], and how many clips could not be read so far."""
+    """Clean crops and noise [crop, time], label indices [crop], and how many clips could not be read so far.
+
+    example [crop, time]: another passage of each crop's source, for a prior that takes examples.
+    """
 
     clean: torch.Tensor
     label: torch.Tensor
     noise: torch.Tensor
     skipped: int
+    example: torch.Tensor | None = None
+
+
+class Validation(NamedTuple):
+    """Fixed crops [crop, time] of clips that are not trained on, their label indices, and examples of their sources."""
+
+    clean: torch.Tensor
+    label: torch.Tensor
+    example: torch.Tensor | None
 
 
 def train(
@@ -73,12 +86,13 @@ def train(
 
     The run's state lies in `folder/state.pt`: the same call continues it, and with a larger budget prolongs
     it. Clips of split "test" are never trained on; a fixed set of their crops gives the validation loss.
-    warm_start: a prior (name or file) to start from instead of from nothing; its labels are kept. bfloat16: multiply
-    in bfloat16 (weights stay float32); twice as fast on processors with AMX, slower on others. compiled:
-    fuse the network's steps first, which takes half a minute and pays on GPUs. workers: processes
-    that read the crops ahead of time; the crops are the same with any number of them. Processes that
-    `accelerate launch` or torchrun started together train one prior on batches as many times as large as they are many:
-    each reads its own crops, the gradients are averaged, the first writes the files and calls `on_step`.
+    warm_start: a prior (name or file) to start from instead of from nothing; its labels are kept, those that the clips
+    have beside them are added, each begun as "no label", and with `config.example` it gets an example encoder if it has
+    none, which changes nothing at first. bfloat16: multiply in bfloat16 (weights stay float32); twice as fast on
+    processors with AMX, slower on others. compiled: fuse the network's steps first, which takes half a minute and pays
+    on GPUs. workers: processes that read the crops ahead of time; the crops are the same with any number of them.
+    Processes that `accelerate launch` or torchrun started together train one prior on batches as many times as large as
+    they are many: each reads its own crops, the gradients are averaged, the first writes the files and calls `on_step`.
 
     Raises:
         ValueError: no training clips, another recipe or another run in `folder`, or a warm start that does not fit.
@@ -138,10 +152,28 @@ def _start(
         prior = load_prior(warm_start, device)
         if not isinstance(prior, EdmPrior):
             raise ValueError(f"{warm_start}: expected a prior that `unsep train` made, got {type(prior).__name__}")
+        prior = with_new_labels(prior, labels_of(clips))
+        if prior.network.config.example != config.example:
+            if prior.network.config.example:
+                raise ValueError(
+                    f"{warm_start}: expected examples of {prior.network.config.example} numbers, got {config.example}"
+                )
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(config.seed)
+                prior.network = with_example(prior.network, config.example)
         return TrainingState(prior.train().requires_grad_(True), config)
-    labels = labels_of(clips)
+    labels = [label for label in labels_of(clips) if " " not in label]
     stream = _stream(clips, "train", labels, config, numpy.random.default_rng(config.seed))
     return TrainingState(new_prior(stream, labels, config).to(device), config)
+
+
+def with_new_labels(prior: EdmPrior, labels: Sequence[str]) -> EdmPrior:
+    """The prior with those of `labels` that it lacks, each begun as "no label"; names with a space are no labels."""
+    added = [label for label in labels if label not in prior.labels and " " not in label]
+    if not added:
+        return prior
+    network = with_labels(prior.network, len(prior.labels) + len(added))
+    return EdmPrior(network, prior.spectrum, [*prior.labels, *added])
 
 
 def _stream(
@@ -152,11 +184,14 @@ def _stream(
     return CropStream(chosen, labels, config.crop_seconds, levels, generator, config.augment and split == "train")
 
 
-def _validation_crops(clips: Sequence[Clip], labels: Sequence[str], config: TrainingConfig) -> Crops | None:
+def _validation_crops(clips: Sequence[Clip], labels: Sequence[str], config: TrainingConfig) -> Validation | None:
     if not any(clip.split == "test" for clip in clips):
         return None
     generator = numpy.random.default_rng(VALIDATION_SEED)
-    return _stream(clips, "test", labels, config, generator).batch(VALIDATION_CROPS)
+    stream = _stream(clips, "test", labels, config, generator)
+    if not config.example:
+        return Validation(*stream.batch(VALIDATION_CROPS), None)
+    return Validation(*stream.pairs_with([generator] * VALIDATION_CROPS, config.example_seconds))
 
 
 def _step(
@@ -165,9 +200,10 @@ def _step(
     config = state.config
     state.set_rate(config.rate(state.step, config.progress(state.step, state.seconds)))
     told = _told(state, batch.label, processes)
-    parts = (part.to(device) for part in (batch.clean, *told, batch.noise))
+    clean, label, sigma, noise = (part.to(device) for part in (batch.clean, *told, batch.noise))
     with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-        loss = denoising_loss(state.prior, *parts).mean()
+        example = _told_example(state, batch.example, processes, device)
+        loss = denoising_loss(state.prior, clean, label, sigma, noise, example).mean()
     loss.backward()
     processes.average(one.grad for one in state.prior.parameters() if one.grad is not None)
     torch.nn.utils.clip_grad_norm_(state.prior.parameters(), config.gradient_clip)
@@ -187,9 +223,12 @@ def _step(
 def _drawn(stream: CropStream, config: TrainingConfig, processes: Processes, step: int) -> Batch:
     """This process's part of a step: the same on every run, whoever draws it."""
     generators = [numpy.random.default_rng([config.seed, step, place]) for place in processes.places(config.batch)]
-    clean, label = stream.drawn_with(generators)
+    if config.example:
+        clean, label, example = stream.pairs_with(generators, config.example_seconds)
+    else:
+        (clean, label), example = stream.drawn_with(generators), None
     noise = numpy.stack([one.standard_normal(clean.shape[-1], dtype=numpy.float32) for one in generators])
-    return Batch(clean, label, torch.from_numpy(noise), len(stream.skipped))
+    return Batch(clean, label, torch.from_numpy(noise), len(stream.skipped), example)
 
 
 def _told(state: TrainingState, label: torch.Tensor, processes: Processes) -> tuple[torch.Tensor, torch.Tensor]:
@@ -198,6 +237,20 @@ def _told(state: TrainingState, label: torch.Tensor, processes: Processes) -> tu
     total, own = config.batch * processes.count, slice(places.start, places.stop)
     unlabelled = torch.from_numpy(state.generator.random(total) < config.null_label)[own]
     return label.masked_fill(unlabelled, len(state.prior.labels)), draw_sigma(total, state.generator)[own]
+
+
+def _told_example(
+    state: TrainingState, example: torch.Tensor | None, processes: Processes, device: torch.device
+) -> torch.Tensor | None:
+    """What the prior is told of the crops' examples [crop, number], nothing (zeros) for a share of them."""
+    if example is None:
+        return None
+    config, places = state.config, processes.places(state.config.batch)
+    total, own = config.batch * processes.count, slice(places.start, places.stop)
+    absent = state.generator.random((total, 1)) < config.null_example
+    kept = ~absent * (state.generator.random((total, config.example)) >= config.example_dropout)
+    weight = torch.from_numpy(kept[own] / (1 - config.example_dropout)).float()
+    return state.prior.encode(example.to(device)) * weight.to(device)
 
 
 def _log(state: TrainingState, loss: float) -> None:
@@ -217,12 +270,14 @@ def _progress(state: TrainingState, loss: float, skipped: int) -> Progress:
     return Progress(state.step, state.seconds, config.progress(state.step, state.seconds), loss, audio, skipped)
 
 
-def _save(state: TrainingState, folder: Path, name: str, card: Beginning, validation: Crops | None) -> None:
+def _save(state: TrainingState, folder: Path, name: str, card: Beginning, validation: Validation | None) -> None:
     if validation is not None and state.log:
         due = state.seconds - max((row["seconds"] for row in state.log if "bands" in row), default=0.0)
         if due > VALIDATION_SECONDS or state.config.progress(state.step, state.seconds) >= 1.0:
-            clean, label = validation
+            clean, label, example = validation
             state.log[-1]["bands"] = validation_loss(state.ema, clean, label)
+            if example is not None:
+                state.log[-1]["examples"] = example_losses(state.ema, clean, label, example)
     state.save(folder / STATE_FILE)
     hours = card["hours_before"] + state.seconds / 3600
     curve = [{key: value for key, value in row.items() if key != "count"} for row in state.log]

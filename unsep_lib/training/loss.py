@@ -12,6 +12,7 @@ from unsep_lib.priors.edm import SIGMA_MAX, SIGMA_MIN, EdmPrior
 DATA_SCALE = 0.08  # −22 dBFS, the RMS of a source in a mixture: EDM's σ_data (arXiv 2206.00364)
 FOCUS_LOW, FOCUS_HIGH = 0.01, 0.7  # below: the recordings' own noise; above: nothing can be known
 FOCUS_SHARE = 0.85  # of the draws lie between the two
+EXAMPLE_SIGMAS = (0.25, 0.5, 1.0, 1.5)  # where a separation decides which source is whose
 YARDSTICK_BANDS = 8  # octiles of ln σ that the validation loss is reported in
 
 
@@ -30,14 +31,19 @@ def draw_sigma(size: int, generator: numpy.random.Generator) -> torch.Tensor:
 
 
 def denoising_loss(
-    prior: EdmPrior, clean: torch.Tensor, label: torch.Tensor, sigma: torch.Tensor, noise: torch.Tensor
+    prior: EdmPrior,
+    clean: torch.Tensor,
+    label: torch.Tensor,
+    sigma: torch.Tensor,
+    noise: torch.Tensor,
+    example: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Weighted denoising error of each example [batch].
 
     `λ(σ) · mean((D(x + σ n) − x)²)` with `λ = (σ² + s²)/(σ s)²`, s = 0.08 (EDM, arXiv 2206.00364);
-    clean, noise [batch, time]; sigma, label [batch].
+    clean, noise [batch, time]; sigma, label [batch]; example [batch, number]: what `EdmPrior.encode` makes of examples.
     """
-    denoised = prior(clean + sigma[:, None] * noise, sigma, label)
+    denoised = prior(clean + sigma[:, None] * noise, sigma, label, example)
     weight = (sigma**2 + DATA_SCALE**2) / (sigma * DATA_SCALE) ** 2
     error: torch.Tensor = (denoised - clean).square().mean(dim=1)
     return weight * error
@@ -62,3 +68,26 @@ def validation_loss(prior: EdmPrior, clean: torch.Tensor, label: torch.Tensor, b
         losses.append(denoising_loss(prior, *parts).cpu())
     every, band = torch.cat(losses), (quantile * YARDSTICK_BANDS).long()
     return [every[band == index].mean().item() for index in range(YARDSTICK_BANDS)]
+
+
+@torch.no_grad()
+def example_losses(
+    prior: EdmPrior, clean: torch.Tensor, label: torch.Tensor, example: torch.Tensor, batch: int = 16
+) -> dict[str, list[float]]:
+    """The loss on fixed crops [crop, time] at `EXAMPLE_SIGMAS`, told the right example, another crop's, and none.
+
+    example [crop, time]; the noise is seeded. What an example is worth is none − right; that other − right is positive
+    shows that it says which source is meant, and not only that it is some.
+    """
+    device = prior.spectrum.device
+    right = torch.cat([prior.encode(part.to(device)) for part in example.split(batch)])
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    losses: dict[str, list[float]] = {}
+    for name, told in (("right", right), ("other", right.roll(1, dims=0)), ("none", torch.zeros_like(right))):
+        losses[name] = []
+        for sigma in EXAMPLE_SIGMAS:
+            everywhere = torch.full((len(clean),), sigma)
+            parts = (part.to(device).split(batch) for part in (clean, label, everywhere, noise, told))
+            rows = torch.cat([denoising_loss(prior, *row) for row in zip(*parts, strict=True)])
+            losses[name].append(rows.mean().item())
+    return losses

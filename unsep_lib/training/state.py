@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy
 import torch
@@ -36,13 +36,17 @@ class Beginning(TypedDict):
 
 
 class LogRow(TypedDict):
-    """Steps that are averaged over: the last one, its seconds, their mean loss, and the validation loss by band."""
+    """Steps that are averaged over: the last one, its seconds, their mean loss, and the validation loss by band.
+
+    examples: `example_losses` of a prior that takes examples.
+    """
 
     step: int
     seconds: float
     loss: float
     count: int
     bands: NotRequired[list[float]]
+    examples: NotRequired[dict[str, list[float]]]
 
 
 class TrainingState:
@@ -52,13 +56,16 @@ class TrainingState:
         self.config = config
         self.prior, self.ema = prior, copy.deepcopy(prior).requires_grad_(False)
         matrices = prior.network.body_matrices()
-        taken = {id(matrix) for matrix in matrices}
-        others = [parameter for parameter in prior.parameters() if id(parameter) not in taken]
+        of_example = prior.network.example_parameters()
+        taken = {id(parameter) for parameter in (*matrices, *of_example)}
+        groups: list[dict[str, Any]] = [{"params": [one for one in prior.parameters() if id(one) not in taken]}]
+        if of_example:
+            groups.append({"params": of_example, "lr": config.example_rate})
         self.optimisers: tuple[torch.optim.Optimizer, ...] = (
             torch.optim.Muon(matrices, lr=config.muon_learning_rate, momentum=MUON_MOMENTUM, weight_decay=0.0),
-            torch.optim.AdamW(others, lr=config.learning_rate, betas=ADAM_BETAS, weight_decay=0.0),
+            torch.optim.AdamW(groups, lr=config.learning_rate, betas=ADAM_BETAS, weight_decay=0.0),
         )
-        self.base_rates = (config.muon_learning_rate, config.learning_rate)
+        self.base_rates = [[float(group["lr"]) for group in one.param_groups] for one in self.optimisers]
         self.generator = numpy.random.default_rng(config.seed)
         self.step, self.seconds = 0, 0.0
         self.log: list[LogRow] = []
@@ -88,6 +95,7 @@ class TrainingState:
         except Exception as error:
             raise ValueError(f"{path}: not a training state that can be resumed ({error})") from error
         wanted = {key: value for key, value in asdict(config).items() if key not in BUDGET_FIELDS}
+        saved = asdict(TrainingConfig(steps=1)) | saved  # fields that are younger than the run have their defaults
         changed = [
             f"{key}: saved {saved.get(key)}, got {wanted[key]}" for key in wanted if saved.get(key) != wanted[key]
         ]
@@ -107,8 +115,8 @@ class TrainingState:
 
     def set_rate(self, factor: float) -> None:
         """Scale both learning rates by `factor`."""
-        for optimiser, rate in zip(self.optimisers, self.base_rates, strict=True):
-            for group in optimiser.param_groups:
+        for optimiser, rates in zip(self.optimisers, self.base_rates, strict=True):
+            for group, rate in zip(optimiser.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
 
     @torch.no_grad()
@@ -124,5 +132,7 @@ def new_prior(stream: CropStream, labels: Sequence[str], config: TrainingConfig)
     spectrum = stft(crops).abs().square().mean(dim=(0, 2)).sqrt()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        network = CompactNetwork(CompactConfig(labels=len(labels), widths=config.widths, blocks=config.blocks))
+        network = CompactNetwork(
+            CompactConfig(labels=len(labels), widths=config.widths, blocks=config.blocks, example=config.example)
+        )
     return EdmPrior(network, spectrum, labels)
