@@ -5,19 +5,20 @@
 sex; `classes-selection` and `classes-claim`, twenty each of a test speaker and a labelled test clip. No speaker and no
 clip is in a selection set and in a claim set. Constants are chosen on the first, claims made on the second.
 `voices-*/examples.json` names, for each voice of each mixture, other recordings of the same speaker: a minute at most.
-A table of --sex has lines of a speaker and `m` or `f`.
+A table of --sex has lines of a speaker and `m` or `f`; four digits are a speaker of speechocean762.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy
 
-from data_prep.yardsticks import SEED, grouped
+from data_prep.yardsticks import LEAST_LEVEL, LEAST_SECONDS, SEED, grouped
 from unsep_lib.data.clips import Clip, read_manifest, speaker_of
 from unsep_lib.data.mixture_sets import draw_crop, draw_mixtures, spec_of
 from unsep_lib.data.mixtures import Mixture, make_mixture, write_mixture
@@ -45,7 +46,7 @@ def read_sexes(tables: Sequence[Path]) -> dict[str, str]:
             speaker, _, sex = line.partition("\t")
             if sex.strip().lower() not in ("m", "f"):
                 raise ValueError(f"{table}: expected lines of a speaker and m or f, got {line!r}")
-            sexes[speaker.removeprefix("SPEAKER")] = sex.strip().lower()
+            sexes[f"SPEAKER{speaker}" if re.fullmatch(r"\d{4}", speaker) else speaker] = sex.strip().lower()
     return sexes
 
 
@@ -57,7 +58,7 @@ def voice_pairs(
     Raises:
         ValueError: fewer than two speakers of a sex.
     """
-    known = {sex: [one for one in speakers if sexes.get(one.removeprefix("SPEAKER")) == sex] for sex in "fm"}
+    known = {sex: [one for one in speakers if sexes.get(one) == sex] for sex in "fm"}
     if min(map(len, known.values())) < 2:
         raise ValueError(
             f"expected two test speakers or more of either sex, got {len(known['f'])} and {len(known['m'])}"
@@ -104,6 +105,11 @@ def examples_of(clips: Sequence[Clip], mixed: Clip) -> list[str]:
     return files
 
 
+def can_be_scored(clip: Clip) -> bool:
+    """Whether a clip has a class that can be asked for, and is long and loud enough to score."""
+    return " " not in clip.label and clip.seconds >= LEAST_SECONDS and (clip.level or 0) > LEAST_LEVEL
+
+
 def main() -> None:
     """Write the folders."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -123,9 +129,7 @@ def main() -> None:
         write_json(arguments.out / f"voices-{half}" / "examples.json", examples)
         if sounds:
             voices = [clip for clip in speech if half_of(speaker_of(clip)) == half]
-            labelled = [
-                clip for clip in sounds if clip.label and " " not in clip.label and half_of(clip.sha256) == half
-            ]
+            labelled = [clip for clip in sounds if can_be_scored(clip) and half_of(clip.sha256) == half]
             for mixture in draw_mixtures("1speech-1sound", voices, labelled, COUNT, SEED):
                 write_mixture(arguments.out / f"classes-{half}" / mixture.name, mixture)
         print(f"{arguments.out}: {half}")

@@ -1,13 +1,14 @@
 import re
 import subprocess
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy
 import pytest
 import torch
 
 from data_prep import free_corpora
-from data_prep.broad_sets import COUNT, EXAMPLE_SECONDS, examples_of, half_of, read_sexes, voice_pairs
+from data_prep.broad_sets import COUNT, EXAMPLE_SECONDS, can_be_scored, examples_of, half_of, read_sexes, voice_pairs
 from data_prep.long_mixtures import SECONDS, long_mixture
 from data_prep.packages import Package
 from data_prep.phrases import DRUM_CHANNEL, INSTRUMENTS, compose
@@ -128,8 +129,8 @@ def test_examples_are_other_recordings_of_the_speaker_up_to_a_minute():
 def test_every_speaker_is_in_one_half_and_a_table_of_sexes_that_is_none_is_refused(tmp_path):
     halves = [half_of(str(number)) for number in range(100)]
     assert 35 < halves.count("claim") < 65
-    (tmp_path / "sex").write_text("SPEAKER0003\tm\n0024\tF\n")
-    assert read_sexes([tmp_path / "sex"]) == {"0003": "m", "0024": "f"}
+    (tmp_path / "sex").write_text("0003\tm\nfash\tF\n")
+    assert read_sexes([tmp_path / "sex"]) == {"SPEAKER0003": "m", "fash": "f"}
     (tmp_path / "sex").write_text("0003 male\n")
     with pytest.raises(ValueError, match="expected lines of a speaker and m or f"):
         read_sexes([tmp_path / "sex"])
@@ -176,3 +177,10 @@ def test_free_corpora_hold_whole_notes_and_speakers_out_and_leave_unknown_classe
     table = (tmp_path / "sources.md").read_text()
     assert "CC BY-SA 3.0" in table
     assert "| speechocean762 | 1 | 0.0 | 1 | CC BY 4.0 |" in table
+
+
+def test_what_is_too_short_too_quiet_or_without_a_class_is_not_scored():
+    fine = Clip("x", "/x.wav", "", "Meow", "test", RATE, RATE, (), level=-30.0)
+    assert can_be_scored(fine)
+    for change in ({"label": "other animals"}, {"frames": RATE // 4}, {"level": -55.0}):
+        assert not can_be_scored(replace(fine, **change))
