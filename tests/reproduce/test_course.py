@@ -1,6 +1,7 @@
 import base64
 import copy
 import re
+from itertools import chain
 
 import nbformat
 import pytest
@@ -159,8 +160,9 @@ def test_pictures_are_taken_from_the_outputs_of_tagged_cells(library):
         update_pictures(library)
 
 
-def test_the_readme_shows_the_notebooks_own_pictures():
-    shown = re.findall(r"\]\((notebooks/pictures/\w+\.webp)\)", (REPOSITORY / "README.md").read_text(encoding="utf-8"))
+def test_the_pages_show_the_notebooks_own_pictures():
+    pages = [REPOSITORY / "README.md", *(REPOSITORY / "notebooks" / "docs").glob("*.md")]
+    shown = [re.findall(r"\]\([\w./]*pictures/(\w+\.webp)\)", page.read_text(encoding="utf-8")) for page in pages]
     expected = pictures(REPOSITORY / "notebooks")
-    assert sorted(shown) == sorted(str(path.relative_to(REPOSITORY)) for path in expected)
+    assert sorted(chain(*shown)) == sorted(path.name for path in expected)
     assert all(path.read_bytes() == image for path, image in expected.items()), "run `unsep course --update-pictures`"
