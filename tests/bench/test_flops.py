@@ -15,8 +15,7 @@ from unsep_lib.networks.tf_config import TfConfig
 from unsep_lib.networks.tf_layers import Attention
 from unsep_lib.priors.epsilon import EpsilonPrior
 from unsep_lib.priors.paper_schedule import paper_sigma
-from unsep_lib.solvers.likelihood import ReconstructionLoss
-from unsep_lib.solvers.step_rules import loss_gradient
+from unsep_lib.solvers.guidance import ReconstructionLoss, loss_gradient
 from unsep_lib.source_spec import SourceSpec
 
 TINY = TfConfig(width=8)

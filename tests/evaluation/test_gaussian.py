@@ -7,10 +7,10 @@ import torch
 from unsep_lib.evaluation.gaussian import (
     EXACT,
     AffineStep,
-    ExactPosterior,
     Moments,
     deviations,
     equal_shares,
+    exact_posterior,
     exact_shares,
     gaussian_example,
     posterior,
@@ -20,11 +20,11 @@ from unsep_lib.evaluation.gaussian import (
 )
 from unsep_lib.priors.base import GaussianPrior
 from unsep_lib.priors.paper_schedule import log_grid, paper_grid
-from unsep_lib.solvers import SOLVERS, reverse
-from unsep_lib.solvers.initialization import from_noisy_mixture, gaussian_noise
+from unsep_lib.solvers import SOLVERS, Problem, reverse
+from unsep_lib.solvers.initialization import gaussian_noise, noisy_mixture
 from unsep_lib.solvers.mixture_consistency import share_equally
-from unsep_lib.solvers.step_rules import Projection
-from unsep_lib.solvers.undiff import Undiff
+from unsep_lib.solvers.projection import Projection
+from unsep_lib.solvers.undiff import undiff
 
 SEEDS, LENGTH = 4000, 48
 HIGH, LOW = 1.5, 0.005
@@ -79,7 +79,7 @@ def test_the_exact_denoiser_is_that_of_dense_gaussian_conditioning(sigma):
     state = torch.randn(1, 2, length, generator=torch.Generator().manual_seed(1)).double()
     mixture = example.mixture.double()
     expected = (gain @ torch.cat([state.flatten(), mixture])).view(1, 2, length)
-    found = ExactPosterior().estimate(priors, state, sigma, mixture[None]).clean
+    found = exact_posterior(Problem(mixture[None], priors, None), state, sigma, 0).clean
     torch.testing.assert_close(found, expected, atol=1e-7, rtol=1e-6)
 
 
@@ -96,19 +96,21 @@ def test_the_exact_loop_converges_to_the_posterior_as_steps_grow():
 
 @pytest.mark.parametrize("sources", [2, 3])
 @pytest.mark.parametrize(
-    ("rule", "shares"), [(ExactPosterior(), exact_shares), (Projection(share_equally), equal_shares)]
+    ("rule", "shares"), [(exact_posterior, exact_shares), (Projection(share_equally), equal_shares)]
 )
 def test_samples_of_the_loop_have_the_propagated_mean_and_covariance(rule, shares, sources):
     example, grid = gaussian_example(sources, LENGTH), log_grid(HIGH, LOW, 30)
     batch = example.mixture.expand(SEEDS, -1)
-    samples = reverse(batch, example.priors, grid, from_noisy_mixture, rule, Draws(sources))
+    problem = Problem(batch, example.priors, Draws(sources))
+    samples = reverse(problem, noisy_mixture(problem, grid[0]), grid, rule)
     assert_moments(samples, projected_moments(example.priors, example.mixture, grid, shares))
 
 
 def test_samples_of_the_exact_loop_have_the_posteriors_mean_and_covariance():
     example, grid = gaussian_example(2, LENGTH), log_grid(HIGH, LOW, 150)
     batch = example.mixture.expand(SEEDS, -1)
-    samples = reverse(batch, example.priors, grid, from_noisy_mixture, ExactPosterior(), Draws(2))
+    problem = Problem(batch, example.priors, Draws(2))
+    samples = reverse(problem, noisy_mixture(problem, grid[0]), grid, exact_posterior)
     truth = posterior(example.priors, example.mixture)
     assert mean_error(sample_moments(samples), truth) < 2 / math.sqrt(SEEDS)
     assert covariance_error(sample_moments(samples), truth) < 0.08
@@ -148,7 +150,8 @@ def test_samples_of_the_gradient_free_baseline_have_the_propagated_mean_and_cova
     moments = Moments(LENGTH, mean, torch.eye(sources, dtype=torch.float64).expand(len(mean), -1, -1))
     moments = propagate(moments, undiff_steps(example.priors, example.mixture, grid))
     batch = example.mixture.expand(SEEDS, -1)
-    assert_moments(reverse(batch, example.priors, grid, gaussian_noise, Undiff(), Draws(sources)), moments)
+    problem = Problem(batch, example.priors, Draws(sources))
+    assert_moments(reverse(problem, gaussian_noise(problem, grid[0]), grid, undiff), moments)
 
 
 def test_the_shares_are_equal_for_little_noise_and_wieners_for_much():
@@ -162,7 +165,8 @@ def test_a_bin_without_power_has_a_posterior_of_zeros():
     truth = posterior(priors, torch.ones(4))
     assert torch.isfinite(truth.mean.real).all()
     assert truth.covariance[0].abs().max() == 0
-    sources = reverse(torch.zeros(1, 4), priors, [1.0, 0.1, 0.0], from_noisy_mixture, ExactPosterior(), NoNoise())
+    problem = Problem(torch.zeros(1, 4), priors, NoNoise())
+    sources = reverse(problem, noisy_mixture(problem, 1.0), [1.0, 0.1, 0.0], exact_posterior)
     assert torch.equal(sources, torch.zeros(1, 2, 4))
 
 

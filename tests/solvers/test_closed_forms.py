@@ -18,20 +18,15 @@ from unsep_lib.evaluation.gaussian import (
     sample_moments,
 )
 from unsep_lib.priors.paper_schedule import log_grid
-from unsep_lib.solvers import SOLVERS
-from unsep_lib.solvers import mixture_consistency as consistency
-from unsep_lib.solvers.dirac import dirac
-from unsep_lib.solvers.initialization import SeededNoise
+from unsep_lib.solvers import SOLVERS, Sampler
+from unsep_lib.solvers.dirac import Dirac
+from unsep_lib.solvers.loop import SeededNoise
+from unsep_lib.solvers.mixture_consistency import share_equally
+from unsep_lib.solvers.projection import Projection
 
 SEEDS, LENGTH, STEPS = 1500, 48, 12
 GRID = log_grid(0.7, 0.005, STEPS)
-SOFT_NOISE = 0.02  # loud enough that soft and hard projection differ
 SIGNIFICANT = 2.0  # what an estimate from the samples may be off, in its own standard deviations
-
-
-def soft_shares(powers, sigma):
-    count = powers.shape[1]
-    return torch.full_like(powers, 1 / (count + 7 * SOFT_NOISE**2 / sigma**2))
 
 
 def pseudoinverse_shares(powers, sigma):
@@ -110,19 +105,13 @@ def shared(shares):
 
 
 CASES = {
-    "projection-equal": (SOLVERS["projection-equal"].run, shared(equal_shares)),
-    "diffpir": (SOLVERS["diffpir"].run, shared(soft_shares)),
+    "projection-equal": (Sampler("", Projection(share_equally)).run, shared(equal_shares)),
     "pigdm": (SOLVERS["pigdm"].run, shared(pseudoinverse_shares)),
     "dirac": (SOLVERS["dirac"].run, dirac_moments),
-    "dirac, first eliminated": (partial(dirac, eliminated=0), partial(dirac_moments, eliminated=0)),
-    "dirac-mean": (SOLVERS["dirac-mean"].run, mean_of_four),
+    "dirac, first eliminated": (Sampler("", Dirac(eliminated=0)).run, partial(dirac_moments, eliminated=0)),
+    "mean of four": (Sampler("", Dirac(eliminated=-1), samples=4).run, mean_of_four),
     "daps": (SOLVERS["daps"].run, daps_moments),
 }
-
-
-@pytest.fixture(autouse=True)
-def audible_mixture_noise(monkeypatch):
-    monkeypatch.setattr(consistency, "MIXTURE_NOISE", SOFT_NOISE)
 
 
 @pytest.mark.parametrize("sources", [2, 3])
@@ -131,7 +120,7 @@ def test_without_noise_an_affine_solver_gives_its_mean(case, sources, monkeypatc
     monkeypatch.setattr(SeededNoise, "draw", lambda self: torch.zeros(len(self._sources), sources, LENGTH))
     run, moments = CASES[case]
     example = gaussian_example(sources, LENGTH)
-    found = run(example.mixture[None], example.priors, STEPS, [(0,)], None)
+    found = run(example.mixture[None], example.priors, STEPS, [0])
     expected = moments(example.priors, example.mixture).waveforms()
     torch.testing.assert_close(found[0].double(), expected, atol=1e-6, rtol=1e-5)
 
@@ -142,7 +131,7 @@ def test_samples_of_an_affine_solver_have_the_propagated_mean_and_covariance(cas
     run, moments = CASES[case]
     example = gaussian_example(sources, LENGTH)
     batch = example.mixture.expand(SEEDS, -1)
-    found = sample_moments(run(batch, example.priors, STEPS, [(seed,) for seed in range(SEEDS)], None))
+    found = sample_moments(run(batch, example.priors, STEPS, range(SEEDS)))
     expected = moments(example.priors, example.mixture)
     floor = (expected.variance().sum() * LENGTH / SEEDS).sqrt()
     assert (found.waveforms() - expected.waveforms()).norm() < SIGNIFICANT * floor
@@ -162,4 +151,4 @@ def test_which_source_is_eliminated_changes_the_closed_form():
 def test_only_a_source_can_be_eliminated(eliminated):
     example = gaussian_example(2, LENGTH)
     with pytest.raises(ValueError, match=f"index of one of 2 sources to eliminate, got {eliminated}"):
-        dirac(example.mixture[None], example.priors, 2, [(0,)], eliminated=eliminated)
+        Sampler("", Dirac(eliminated)).run(example.mixture[None], example.priors, 2, [0])

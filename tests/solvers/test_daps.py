@@ -65,6 +65,6 @@ def test_the_flow_converges_to_the_known_solution_for_gaussian_sources():
 
 def test_the_answer_is_the_mean_of_the_last_draw():
     example, seen = gaussian_example(2, 100), []
-    sources = SOLVERS["daps"].run(example.mixture[None], example.priors, 4, [(0,)], seen.append)
+    sources = SOLVERS["daps"].run(example.mixture[None], example.priors, 4, [0], seen.append)
     assert torch.equal(sources, seen[-1].clean)
     assert all((snapshot.state - snapshot.clean).std() > snapshot.sigma / 20 for snapshot in seen[:-1])

@@ -8,9 +8,9 @@ from unsep_lib.networks.tf_attention import TfAttentionNetwork
 from unsep_lib.networks.tf_config import TfConfig
 from unsep_lib.priors.epsilon import EpsilonPrior
 from unsep_lib.priors.paper_schedule import paper_grid
-from unsep_lib.solvers import reverse
+from unsep_lib.solvers import Problem, reverse
+from unsep_lib.solvers.guidance import Guided, hybrid_guidance
 from unsep_lib.solvers.initialization import noise_augmented_mixture
-from unsep_lib.solvers.step_rules import Hybrid
 
 RECORDED = SHARED / "golden"
 STEPS = 6
@@ -52,8 +52,9 @@ def priors():
 
 def test_six_hybrid_steps_reproduce_the_released_programs_states(trace, priors):
     noise, states = ReplayedNoise(trace), []
+    problem, levels = Problem(trace["mixture"][None], priors, noise), paper_grid()[: STEPS + 1]
     reverse(
-        trace["mixture"][None], priors, paper_grid()[: STEPS + 1], noise_augmented_mixture, Hybrid(), noise,
+        problem, noise_augmented_mixture(problem, levels[0]), levels, Guided(hybrid_guidance),
         lambda snapshot: states.append(snapshot.state[0]),
     )  # fmt: skip
     errors = [(state - trace[f"x_after_{step}"]).abs().max().item() for step, state in enumerate(states)]

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from unsep_lib.solvers.loop import Problem
 from unsep_lib.solvers.pigdm import PseudoinverseGuided
 
 LENGTH = 30
@@ -29,7 +30,7 @@ def test_the_estimate_is_tweedies_with_the_score_of_the_guessed_density(sources,
     variance = sources * sigma**2 / (1 + sigma**2)
     guessed = torch.distributions.Normal(clean.sum(dim=1), variance**0.5)
     (score,) = torch.autograd.grad(guessed.log_prob(mixture).sum(), state)
-    found = PseudoinverseGuided().estimate(priors, state.detach(), sigma, mixture)
+    found = PseudoinverseGuided()(Problem(mixture, priors, None), state.detach(), sigma, 0)
     torch.testing.assert_close(found.clean, (clean + sigma**2 * score).detach())
     torch.testing.assert_close(found.gradient, -variance * score)
 
@@ -39,6 +40,6 @@ def test_nothing_is_clamped_and_a_mixture_explained_moves_nothing():
     state = torch.randn(1, 2, LENGTH, generator=torch.Generator().manual_seed(3)).double() * 3
     clean = torch.stack([prior.denoise(state[:, k], 0.5) for k, prior in enumerate(priors)], dim=1)
     assert clean.abs().max() > 1
-    found = PseudoinverseGuided().estimate(priors, state, 0.5, clean.sum(dim=1))
+    found = PseudoinverseGuided()(Problem(clean.sum(dim=1), priors, None), state, 0.5, 0)
     torch.testing.assert_close(found.clean, clean)
     assert found.gradient.abs().max() < 1e-12

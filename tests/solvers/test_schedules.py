@@ -6,7 +6,7 @@ from places import GOLDEN
 from safetensors.torch import load_file
 
 from unsep_lib.priors.paper_schedule import log_grid, paper_betas, paper_grid, paper_signal_power, posterior_variance
-from unsep_lib.solvers.step_rules import hybrid_step_size
+from unsep_lib.solvers.guidance import hybrid_step_size
 
 RECORDED = load_file(GOLDEN / "schedules.safetensors")
 

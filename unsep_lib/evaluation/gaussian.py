@@ -14,12 +14,8 @@ from itertools import pairwise
 import torch
 
 from unsep_lib.priors.base import GaussianPrior, Prior
-from unsep_lib.priors.paper_schedule import log_grid
-from unsep_lib.solvers import Solver, reverse
-from unsep_lib.solvers.initialization import SeededNoise, from_noisy_mixture
-from unsep_lib.solvers.loop import OnStep, Seeds
-from unsep_lib.solvers.projection import END_SIGMA, START_SIGMA
-from unsep_lib.solvers.step_rules import Estimate, Projection, denoise_all
+from unsep_lib.solvers import Problem, Sampler, Solver, Step
+from unsep_lib.solvers.projection import ancestral
 
 POWER_FLOOR = 1e-30  # keeps 0/0 out of bins where no source has power
 EXAMPLE_RMS = 0.08  # of each source: −22 dBFS, inside the paper's −25 … −20, far from the clamp at 1
@@ -107,7 +103,7 @@ def exact_shares(powers: torch.Tensor, sigma: float) -> torch.Tensor:
 
 
 def noisy_mixture_moments(mixture: torch.Tensor, sources: int, sigma: float) -> Moments:
-    """Moments of `initialise.from_noisy_mixture` for a mixture [time]: mean Y/K, covariance σ² I."""
+    """Moments of the start `noisy_mixture` for a mixture [time]: mean Y/K, covariance σ² I."""
     mean = _spectrum(mixture)[:, None].expand(-1, sources) / sources
     covariance = sigma**2 * torch.eye(sources, dtype=torch.float64).expand(len(mean), -1, -1)
     return Moments(len(mixture), mean, covariance)
@@ -124,7 +120,7 @@ def projected_moments(
 def projection_steps(
     powers: torch.Tensor, mixture: torch.Tensor, grid: Sequence[float], shares: Shares
 ) -> Iterator[AffineStep]:
-    """The steps of `step_rules.Projection` for Gaussian priors of variance `powers` [bin, source].
+    """The steps of `Projection` for Gaussian priors of variance `powers` [bin, source].
 
     With the denoiser D = diag C/(C + σ²), shares w and ρ = σ_n²/σ²: `X̂ = (I − w1ᵀ)D X + w Y`,
     `X ← (1 − ρ)X̂ + ρX + σ_n √(1 − ρ) Z`.
@@ -139,31 +135,22 @@ def projection_steps(
         yield AffineStep(matrix, offset, sigma_next**2 * (1 - ratio) * identity)
 
 
-@dataclass(frozen=True)
-class ExactPosterior(Projection):
-    """`Projection` with Gaussian priors' exact denoiser `E[x_0 | x_σ, y]`: only its steps are approximate."""
+def exact_posterior(problem: Problem, state: torch.Tensor, sigma: float, sigma_next: float) -> Step:
+    """A rule: Gaussian priors' exact denoiser `E[x_0 | x_σ, y]`, then an ancestral step; only steps are approximate.
 
-    def estimate(self, priors: Sequence[Prior], state: torch.Tensor, sigma: float, mixture: torch.Tensor) -> Estimate:
-        """Denoise every source and share the residual by what is unknown of each, `exact_shares`, bin by bin."""
-        clean = denoise_all(priors, state, sigma)
-        residual = torch.fft.rfft(mixture - clean.sum(dim=1), norm="ortho")[:, None]
-        return Estimate(clean + _waves(exact_shares(_powers(priors), sigma).T.to(clean) * residual, mixture.shape[-1]))
-
-
-def exact(
-    mixture: torch.Tensor, priors: Sequence[Prior], steps: int, seeds: Seeds, on_step: OnStep = None
-) -> torch.Tensor:
-    """The reverse loop with the exact posterior denoiser, on the projection's noise levels.
+    The residual is shared by what is unknown of each source, `exact_shares`, bin by bin.
 
     Raises:
         ValueError: a prior that is not Gaussian.
     """
-    noise = SeededNoise(seeds, range(len(priors)), mixture.shape[-1], mixture.device)
-    grid = log_grid(START_SIGMA, END_SIGMA, steps)
-    return reverse(mixture, priors, grid, from_noisy_mixture, ExactPosterior(), noise, on_step)
+    clean = problem.denoise(state, sigma)
+    residual = torch.fft.rfft(problem.residual(clean), norm="ortho")[:, None]
+    shares = exact_shares(_powers(problem.priors), sigma).T.to(clean)
+    clean = clean + _waves(shares * residual, clean.shape[-1])
+    return Step(ancestral(problem, state, clean, sigma, sigma_next), clean)
 
 
-EXACT = Solver("exact", "the loop with Gaussian priors' exact posterior denoiser", 200, exact)
+EXACT = Sampler("exact", exact_posterior, steps=200, summary="the loop with Gaussian priors' exact posterior denoiser")
 
 
 @dataclass(frozen=True)
@@ -225,7 +212,7 @@ def deviations(
     rows = []
     for solver in solvers:
         for count in steps:
-            found = sample_moments(solver.run(batch, example.priors, count, [(seed,) for seed in range(seeds)], None))
+            found = sample_moments(solver.run(batch, example.priors, count, range(seeds)))
             bias = (found.waveforms() - truth.waveforms()).norm() / size
             spread = (found.variance().sum() / truth.variance().sum()).sqrt()
             rows.append(Deviation(solver.name, count, bias.item(), floor.item(), spread.item()))

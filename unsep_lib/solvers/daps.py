@@ -4,44 +4,50 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 
 from unsep_lib.priors.base import Prior
-from unsep_lib.solvers.initialization import from_noisy_mixture
-from unsep_lib.solvers.loop import OnStep, Seeds, report, seeded_noise
-from unsep_lib.solvers.projection import END_SIGMA, START_SIGMA
-from unsep_lib.solvers.schedules import grid_for
-from unsep_lib.solvers.step_rules import Estimate, denoise_all
+from unsep_lib.solvers.initialization import noisy_mixture
+from unsep_lib.solvers.loop import OnStep, Problem, Seeds, Step, denoise_all, snapshot
+from unsep_lib.solvers.sampler import Solver
+from unsep_lib.solvers.schedules import LogLevels
 
 FLOW_STEPS = 5  # evaluations a level at most; our choice
 SOURCE_RMS = 0.08  # −22 dBFS: the middle of the sources' levels (arXiv 2512.07226)
 MIXTURE_NOISE = 0.0  # σ_y: the sources' sum is the mixture
 
 
-def daps(
-    mixture: torch.Tensor, priors: Sequence[Prior], steps: int, seeds: Seeds, on_step: OnStep = None
-) -> torch.Tensor:
+@dataclass(frozen=True)
+class Daps(Solver):
     """Solve to x̂_0, draw the sources given their sum, add the next level's noise (DAPS, arXiv 2407.01521).
 
     x̂_0 by the probability flow through up to five of the levels left; the draw by `draw_given_sum`, with the width
     `s² = σ²c²/(σ² + c²)` that noise σ leaves of white sources of RMS c = 0.08 (DAPS: a heuristic; here exact for
     those), σ_y = 0; then `x_next = draw + σ_n z`, variance-exploding. The last answer is the mean of the draw. The
-    sources add up to the mixture.
+    sources add up to the mixture. It is no rule of the loop, because a step looks at all the levels that are left.
     """
-    grid = grid_for(priors, START_SIGMA, END_SIGMA, steps)
-    noise = seeded_noise(mixture, priors, seeds)
-    state = from_noisy_mixture(mixture, len(priors), grid[0], noise)
-    for step, (sigma, sigma_next) in enumerate(pairwise(grid), start=1):
-        width = sigma * SOURCE_RMS / math.hypot(sigma, SOURCE_RMS)
-        flowed = probability_flow(priors, state, respaced(grid[step - 1 :], FLOW_STEPS))
-        clean = mean_given_sum(flowed, mixture, width, MIXTURE_NOISE)
-        state = clean
-        if sigma_next > 0:
-            state = draw_given_sum(clean, width, MIXTURE_NOISE, noise.draw()) + sigma_next * noise.draw()
-        report(on_step, mixture, grid, step, state, Estimate(clean))
-    return state
+
+    def run(
+        self, mixture: torch.Tensor, priors: Sequence[Prior], steps: int, seeds: Seeds, on_step: OnStep = None
+    ) -> torch.Tensor:
+        """Sources [batch, source, time]."""
+        levels = LogLevels()(priors, steps)
+        problem = Problem.seeded(mixture, priors, seeds)
+        state = noisy_mixture(problem, levels[0])
+        for number, (sigma, sigma_next) in enumerate(pairwise(levels), start=1):
+            width = sigma * SOURCE_RMS / math.hypot(sigma, SOURCE_RMS)
+            flowed = probability_flow(priors, state, respaced(levels[number - 1 :], FLOW_STEPS))
+            clean = mean_given_sum(flowed, mixture, width, MIXTURE_NOISE)
+            state = clean
+            if sigma_next > 0:
+                drawn = draw_given_sum(clean, width, MIXTURE_NOISE, problem.noise.draw())
+                state = drawn + sigma_next * problem.noise.draw()
+            if on_step is not None:
+                on_step(snapshot(problem, levels, number, Step(state, clean)))
+        return state
 
 
 def respaced(levels: Sequence[float], steps: int) -> list[float]:

@@ -1,102 +1,85 @@
-"""Where the reverse process starts, and the random numbers it runs on.
-
-A start is a function (mixture [batch, time], sources, σ, noise) → state [batch, source, time].
-"""
+"""Where the reverse process starts: functions (problem, σ) → state [batch, source, time]."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+import functools
+from collections.abc import Callable
+from typing import Generic, ParamSpec, TypeVar
 
-import numpy
 import torch
 
 from unsep_lib.priors.paper_schedule import paper_sigma, signal_power
+from unsep_lib.solvers.loop import Problem
 
 AUGMENTED_T = 149  # the noise-augmented mixture is noised for this t (arXiv 2512.07226, as released)
+Start = Callable[[Problem, float], torch.Tensor]
+P, R = ParamSpec("P"), TypeVar("R")
 
 
-class Noise(Protocol):
-    """A source of standard normal draws."""
-
-    def draw(self) -> torch.Tensor:
-        """Fresh noise [batch, source, time], one independent stream a source."""
-
-    def shared(self) -> torch.Tensor:
-        """Fresh noise [batch, 1, time], the same for every source of a mixture."""
+class VariancePreserving:
+    """Marks a rule or a start whose state is `x_t = √ᾱ_t (x_0 + σ_t n)`; that of all others is `x_0 + σ n`."""
 
 
-class SeededNoise:
-    """Noise from one seed a mixture, one stream a source: a batch draws what each mixture would alone.
+class variance_preserving(VariancePreserving, Generic[P, R]):
+    """Marks a function, rule or start, as variance-preserving."""
 
-    seeds: for each mixture the integers that make its seed; streams: the sources' stream numbers, so that
-    permuting sources together with their streams permutes the result.
+    def __init__(self, function: Callable[P, R]):
+        functools.update_wrapper(self, function)
+        self._function = function
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """What the function answers."""
+        return self._function(*args, **kwargs)
+
+
+def pure_noise(problem: Problem, sigma: float) -> torch.Tensor:
+    """Noise alone at level σ: `σ n_k`, variance-exploding."""
+    return sigma * problem.noise.draw()
+
+
+def noisy_mixture(problem: Problem, sigma: float) -> torch.Tensor:
+    """An equal share of the mixture in every source, with its own noise: `y/K + σ n_k`, variance-exploding."""
+    return problem.mixture[:, None] / problem.sources + sigma * problem.noise.draw()
+
+
+def noised(guess: torch.Tensor) -> Start:
+    """The start at earlier estimates in fresh noise: `x̂_k + σ n_k`, variance-exploding (SDEdit, arXiv 2108.01073).
+
+    guess [mixture, source, time], repeated for each sample of a mixture in the problem's batch.
     """
 
-    def __init__(self, seeds: Sequence[tuple[int, ...]], streams: Sequence[int], length: int, device: torch.device):
-        self.length, self.device = length, device
-        self._sources = [[_generator(*seed, 1, stream) for stream in streams] for seed in seeds]
-        self._shared = [[_generator(*seed, 0)] for seed in seeds]
-
-    def draw(self) -> torch.Tensor:
-        """Standard normal [batch, source, time]."""
-        return self._normal(self._sources)
-
-    def shared(self) -> torch.Tensor:
-        """Standard normal [batch, 1, time]."""
-        return self._normal(self._shared)
-
-    def _normal(self, generators: list[list[torch.Generator]]) -> torch.Tensor:
-        rows = [torch.stack([torch.randn(self.length, generator=g) for g in row]) for row in generators]
-        return torch.stack(rows).to(self.device)
-
-
-def _generator(*entropy: int) -> torch.Generator:
-    state = numpy.random.SeedSequence(entropy).generate_state(1, numpy.uint64)[0]
-    return torch.Generator().manual_seed(int(state >> numpy.uint64(1)))
-
-
-def from_noise(mixture: torch.Tensor, sources: int, sigma: float, noise: Noise) -> torch.Tensor:
-    """Pure noise at level σ: `σ n_k`, variance-exploding."""
-    return sigma * noise.draw()
-
-
-def from_noisy_mixture(mixture: torch.Tensor, sources: int, sigma: float, noise: Noise) -> torch.Tensor:
-    """An equal share of the mixture in every source, with its own noise: `y/K + σ n_k`, variance-exploding."""
-    return mixture[:, None] / sources + sigma * noise.draw()
-
-
-def around(guess: torch.Tensor) -> Callable[[torch.Tensor, int, float, Noise], torch.Tensor]:
-    """The start at earlier estimates [batch, source, time] in fresh noise: `x̂_k + σ n_k`, variance-exploding."""
-
-    def start(mixture: torch.Tensor, sources: int, sigma: float, noise: Noise) -> torch.Tensor:
-        return guess + sigma * noise.draw()
+    def start(problem: Problem, sigma: float) -> torch.Tensor:
+        samples = len(problem.mixture) // len(guess)
+        return guess.repeat_interleave(samples, dim=0) + sigma * problem.noise.draw()
 
     return start
 
 
-def gaussian_noise(mixture: torch.Tensor, sources: int, sigma: float, noise: Noise) -> torch.Tensor:
-    """Pure noise of unit variance, variance-preserving, one draw a source: the usual start of a reverse process.
+@variance_preserving
+def gaussian_noise(problem: Problem, sigma: float) -> torch.Tensor:
+    """Noise of unit variance, variance-preserving, one draw per source: the usual start of a reverse process.
 
     One of the starts the paper compares with (arXiv 2512.07226); it does not depend on σ.
     """
-    return noise.draw()
+    return problem.noise.draw()
 
 
-def plain_mixture(mixture: torch.Tensor, sources: int, sigma: float, noise: Noise) -> torch.Tensor:
+@variance_preserving
+def plain_mixture(problem: Problem, sigma: float) -> torch.Tensor:
     """The mixture itself in every source, variance-preserving, without noise or scaling.
 
     One of the starts the paper compares with (arXiv 2512.07226); it does not depend on σ.
     """
-    return mixture[:, None].expand(-1, sources, -1)
+    return problem.mixture[:, None].expand(-1, problem.sources, -1)
 
 
-def noise_augmented_mixture(mixture: torch.Tensor, sources: int, sigma: float, noise: Noise) -> torch.Tensor:
+@variance_preserving
+def noise_augmented_mixture(problem: Problem, sigma: float) -> torch.Tensor:
     """The paper's start, variance-preserving: `√ᾱ_149 y + √(1−ᾱ_149) n`, one draw for all sources.
 
     It does not depend on σ: the released program noises for t = 149 and starts its loop at t = 199
     (arXiv 2512.07226).
     """
     power = signal_power(paper_sigma(AUGMENTED_T))
-    state: torch.Tensor = power**0.5 * mixture[:, None] + (1 - power) ** 0.5 * noise.shared()
-    return state.expand(-1, sources, -1)
+    state: torch.Tensor = power**0.5 * problem.mixture[:, None] + (1 - power) ** 0.5 * problem.noise.shared()
+    return state.expand(-1, problem.sources, -1)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 
 from unsep_lib.priors.base import Prior
-from unsep_lib.solvers.projection import on_log_grid
-from unsep_lib.solvers.step_rules import Ancestral, Estimate, loss_gradient
+from unsep_lib.solvers.guidance import loss_gradient
+from unsep_lib.solvers.loop import Problem, Step
+from unsep_lib.solvers.projection import ancestral
 
 DATA_VARIANCE = 1.0  # of the clean data in r_t², as in ΠGDM; ours is smaller, and a smaller one overshoots in loud bins
 
@@ -26,7 +25,7 @@ def unclamped_clean(prior: Prior, state: torch.Tensor, sigma: float) -> torch.Te
 
 
 @dataclass(frozen=True)
-class PseudoinverseGuided(Ancestral):
+class PseudoinverseGuided:
     """x̂_0 moved along the score of a Gaussian p(y | x_σ) (ΠGDM, Song et al., ICLR 2023).
 
     p(x_0 | x_σ) is taken for N(x̂_0, r²I) with `r² = σ²c/(σ² + c)`, c the data's variance, so that y | x_σ is
@@ -35,11 +34,8 @@ class PseudoinverseGuided(Ancestral):
     one of DDIM. The sources add up to the mixture as far as J_k is the identity at the last level.
     """
 
-    def estimate(self, priors: Sequence[Prior], state: torch.Tensor, sigma: float, mixture: torch.Tensor) -> Estimate:
-        """The moved x̂_0, and the gradient of `½‖y − Σx̂‖²` with respect to the state, −J_kᵀ (y − Σx̂)."""
-        found = loss_gradient(priors, state, sigma, mixture, half_square, unclamped_clean)
-        scale = (sigma**2 + DATA_VARIANCE) / (DATA_VARIANCE * len(priors))
-        return Estimate(found.clean - scale * found.gradient, found.gradient)
-
-
-pigdm = partial(on_log_grid, rule=PseudoinverseGuided())
+    def __call__(self, problem: Problem, state: torch.Tensor, sigma: float, sigma_next: float) -> Step:
+        """The step; its gradient is that of `½‖y − Σx̂‖²` with respect to the state, −J_kᵀ (y − Σx̂)."""
+        clean, gradient = loss_gradient(problem.priors, state, sigma, problem.mixture, half_square, unclamped_clean)
+        clean = clean - (sigma**2 + DATA_VARIANCE) / (DATA_VARIANCE * problem.sources) * gradient
+        return Step(ancestral(problem, state, clean, sigma, sigma_next), clean, gradient)

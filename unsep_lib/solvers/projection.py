@@ -1,42 +1,37 @@
-"""Solvers on log-spaced noise levels: one or several samples of a variance-exploding rule."""
+"""Gradient-free separation: estimates are projected onto the mixture before every step."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+import math
+from dataclasses import dataclass
 
 import torch
 
-from unsep_lib.priors.base import Prior
-from unsep_lib.solvers.initialization import from_noisy_mixture
-from unsep_lib.solvers.loop import OnStep, Seeds, Start, reverse, seeded_noise
-from unsep_lib.solvers.mixture_consistency import share_by_uncertainty, share_equally, share_softly
-from unsep_lib.solvers.schedules import grid_for
-from unsep_lib.solvers.several import mean_of
-from unsep_lib.solvers.step_rules import LevelProjection, Made, Projection, StepRule
-
-START_SIGMA, END_SIGMA = 0.7, 0.005  # log-σ grid of the projection; 1.5 scores 1.8 dB less
+from unsep_lib.solvers.loop import Problem, Step
+from unsep_lib.solvers.mixture_consistency import Consistency, share_by_power
 
 
-def on_log_grid(
-    mixture: torch.Tensor,
-    priors: Sequence[Prior],
-    steps: int,
-    seeds: Seeds,
-    on_step: OnStep = None,
-    *,
-    rule: StepRule[Made],
-    start: Start = from_noisy_mixture,
-    start_sigma: float = START_SIGMA,
+@dataclass(frozen=True)
+class Projection:
+    """Denoise, make x̂_0 add up to the mixture, then an ancestral step (DDNM, arXiv 2212.00490); variance-exploding."""
+
+    consistency: Consistency = share_by_power
+
+    def __call__(self, problem: Problem, state: torch.Tensor, sigma: float, sigma_next: float) -> Step:
+        """The step; state [batch, source, time]."""
+        clean = self.consistency(problem.denoise(state, sigma), problem.mixture)
+        return Step(ancestral(problem, state, clean, sigma, sigma_next), clean)
+
+
+def ancestral(
+    problem: Problem, state: torch.Tensor, clean: torch.Tensor, sigma: float, sigma_next: float
 ) -> torch.Tensor:
-    """One sample of a variance-exploding rule on log-spaced noise levels from `start_sigma` down."""
-    grid = grid_for(priors, start_sigma, END_SIGMA, steps)
-    noise = seeded_noise(mixture, priors, seeds)
-    return reverse(mixture, priors, grid, start, rule, noise, on_step)
+    """A draw from q(x_next | x, x̂_0), variance-exploding [batch, source, time] (DDPM, arXiv 2006.11239).
 
-
-projection = partial(on_log_grid, rule=Projection())
-projection_equal = partial(on_log_grid, rule=Projection(share_equally))
-projection_sigma = partial(on_log_grid, rule=LevelProjection(share_by_uncertainty))
-diffpir = partial(on_log_grid, rule=LevelProjection(share_softly))
-projection_mean = partial(mean_of, projection)
+    `x_next = x̂_0 + (σ_n²/σ²)(x − x̂_0) + σ_n √(1 − σ_n²/σ²) z`; no noise is drawn for the last step.
+    """
+    if sigma_next == 0:
+        return clean
+    ratio = (sigma_next / sigma) ** 2
+    mean = clean + ratio * (state - clean)
+    return mean + sigma_next * math.sqrt(1 - ratio) * problem.noise.draw()

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 
-from unsep_lib.priors.base import Prior
 from unsep_lib.priors.paper_schedule import paper_sigma, signal_power
-from unsep_lib.solvers.initialization import Noise
-from unsep_lib.solvers.step_rules import NORM_FLOOR, Estimate, denoise_all, posterior_sample
+from unsep_lib.solvers.guidance import NORM_FLOOR, posterior_sample
+from unsep_lib.solvers.initialization import variance_preserving
+from unsep_lib.solvers.loop import Problem, Step
 
 CORRECTIONS = 2  # times a step that the sources are moved towards the mixture (arXiv 2512.07226, as released)
 CORRECTION_SHARE = 0.5  # of the residuals' running sum, added to every source
 LANGEVIN_SNR = 1e-5  # ratio of the Langevin step's drift to its noise
 LANGEVIN_LAST_T = 149  # Langevin steps are taken for 0 < t < 150
-
-
-@dataclass(frozen=True, kw_only=True)
-class FreeEstimate(Estimate):
-    """Clamped x̂_0, the network's noise ε [batch, source, time] and the mixture [batch, time] of this step."""
-
-    epsilon: torch.Tensor
-    mixture: torch.Tensor
 
 
 def corrected(sampled: torch.Tensor, mixture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -44,37 +34,27 @@ def corrected(sampled: torch.Tensor, mixture: torch.Tensor) -> tuple[torch.Tenso
     return sources, running
 
 
-@dataclass(frozen=True)
-class Undiff:
+@variance_preserving
+def undiff(problem: Problem, state: torch.Tensor, sigma: float, sigma_next: float) -> Step:
     """An ancestral sample of every source, two corrections, and a Langevin step for 0 < t < 150.
 
-    Variance-preserving. Langevin: `x ← x + s(d + R) + √(2s) z`, d = ε/√(1−ᾱ_t) (the sign as released; the score is
-    −d), R the corrections' running sum, `s = 2 α_t (1e-5 ‖z‖/‖d‖)²` (arXiv 2512.07226; UnDiff, arXiv 2306.00721).
-    On a respaced grid α is the step's own.
+    Variance-preserving; x̂_0 = D is clamped to [−1, 1], the noise ε = (x_t − √ᾱ D)/√(1−ᾱ) is that of the unclamped
+    denoiser. Langevin: `x ← x + s(d + R) + √(2s) z`, d = ε/√(1−ᾱ_t) (the sign as released; the score is −d), R the
+    corrections' running sum, `s = 2 α_t (1e-5 ‖z‖/‖d‖)²` (arXiv 2512.07226; UnDiff, arXiv 2306.00721). On a respaced
+    grid α is the step's own.
     """
-
-    def estimate(
-        self, priors: Sequence[Prior], state: torch.Tensor, sigma: float, mixture: torch.Tensor
-    ) -> FreeEstimate:
-        """Clamped x̂_0 and the noise ε = (x_t − √ᾱ D)/√(1−ᾱ) of the unclamped denoiser D."""
-        power = signal_power(sigma)
-        with torch.no_grad():
-            clean = denoise_all(priors, state / math.sqrt(power), sigma)
-        epsilon = (state - math.sqrt(power) * clean) / math.sqrt(1 - power)
-        return FreeEstimate(clean.clamp(-1, 1), epsilon=epsilon, mixture=mixture)
-
-    def advance(
-        self, state: torch.Tensor, estimate: FreeEstimate, sigma: float, sigma_next: float, noise: Noise
-    ) -> torch.Tensor:
-        """Posterior sample, corrections and, where it is due, the Langevin step."""
-        sample = posterior_sample(state, estimate.clean, sigma, sigma_next, noise)
-        sources, running = corrected(sample, estimate.mixture)
-        if sigma_next == 0 or sigma > _langevin_ceiling():
-            return sources
-        draw = noise.draw()
-        direction = estimate.epsilon / math.sqrt(1 - signal_power(sigma))
-        size = langevin_size(direction, draw, signal_power(sigma) / signal_power(sigma_next))
-        return sources + size * (direction + running[:, None]) + (2 * size).sqrt() * draw
+    power = signal_power(sigma)
+    unclamped = problem.denoise(state / math.sqrt(power), sigma)
+    epsilon = (state - math.sqrt(power) * unclamped) / math.sqrt(1 - power)
+    clean = unclamped.clamp(-1, 1)
+    sample = posterior_sample(state, clean, sigma, sigma_next, problem.noise)
+    sources, running = corrected(sample, problem.mixture)
+    if sigma_next == 0 or sigma > _langevin_ceiling():
+        return Step(sources, clean)
+    draw = problem.noise.draw()
+    direction = epsilon / math.sqrt(1 - power)
+    size = langevin_size(direction, draw, power / signal_power(sigma_next))
+    return Step(sources + size * (direction + running[:, None]) + (2 * size).sqrt() * draw, clean)
 
 
 def _langevin_ceiling() -> float:

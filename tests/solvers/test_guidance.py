@@ -5,27 +5,26 @@ import torch
 
 from unsep_lib.priors.base import GaussianPrior
 from unsep_lib.priors.paper_schedule import paper_grid
-from unsep_lib.solvers import reverse, solve
-from unsep_lib.solvers.initialization import SeededNoise, gaussian_noise, noise_augmented_mixture, plain_mixture
-from unsep_lib.solvers.likelihood import ReconstructionLoss
-from unsep_lib.solvers.step_rules import (
+from unsep_lib.solvers import Problem, reverse, solve
+from unsep_lib.solvers.guidance import (
     Guided,
-    Hybrid,
+    ReconstructionLoss,
     cqt_diff_guidance,
-    denoise_all,
     dps_guidance,
     dsg_guidance,
     hybrid_guidance,
     loss_gradient,
     posterior_sample,
 )
-from unsep_lib.solvers.undiff import Undiff, corrected
+from unsep_lib.solvers.initialization import gaussian_noise, noise_augmented_mixture, plain_mixture
+from unsep_lib.solvers.loop import denoise_all
+from unsep_lib.solvers.undiff import corrected, undiff
 
 GRID = paper_grid()
 BETA = torch.linspace(1e-4, 0.02, 200, dtype=torch.float64)
 POWER = torch.cumprod(1 - BETA, dim=0)
 LENGTH = 1000
-GUIDED = [Guided(dps_guidance), Guided(dsg_guidance), Guided(cqt_diff_guidance), Hybrid()]
+GUIDED = [Guided(dps_guidance), Guided(dsg_guidance), Guided(cqt_diff_guidance), Guided(hybrid_guidance)]
 
 
 class Loud:
@@ -111,17 +110,17 @@ def joint_gradient(priors, state, sigma, mixture):
 def test_the_factored_gradient_is_that_of_one_joint_graph(priors):
     generator = torch.Generator().manual_seed(2)
     state, mixture = torch.randn(2, len(priors), LENGTH, generator=generator), torch.randn(2, LENGTH)
-    found = loss_gradient(priors, state, GRID[100], mixture, ReconstructionLoss())
-    assert found.clean.abs().max() <= 1
-    torch.testing.assert_close(found.gradient, joint_gradient(priors, state, GRID[100], mixture), atol=1e-6, rtol=1e-5)
+    clean, gradient = loss_gradient(priors, state, GRID[100], mixture, ReconstructionLoss())
+    assert clean.abs().max() <= 1
+    torch.testing.assert_close(gradient, joint_gradient(priors, state, GRID[100], mixture), atol=1e-6, rtol=1e-5)
 
 
 def test_no_gradient_passes_where_the_clamp_acts():
     state = torch.linspace(-2, 2, LENGTH).repeat(1, 2, 1)
-    found = loss_gradient([Loud(), Loud()], state, GRID[-2], torch.zeros(1, LENGTH), ReconstructionLoss())
+    _, gradient = loss_gradient([Loud(), Loud()], state, GRID[-2], torch.zeros(1, LENGTH), ReconstructionLoss())
     outside = 2 * state.abs() * (1 + GRID[-2] ** 2) ** 0.5 > 1
-    assert torch.count_nonzero(found.gradient[outside]) == 0
-    assert (found.gradient[~outside] != 0).float().mean() > 0.99
+    assert torch.count_nonzero(gradient[outside]) == 0
+    assert (gradient[~outside] != 0).float().mean() > 0.99
 
 
 class Live:
@@ -151,7 +150,7 @@ def test_four_sources_keep_no_more_for_the_gradient_than_one(tiny_prior):
         live, priors = Live(), [tiny_prior(seed) for seed in range(sources)]
         state = 0.1 * torch.randn(1, sources, 8000, generator=torch.Generator().manual_seed(0))
         with torch.autograd.graph.saved_tensors_hooks(live.keep, lambda kept: kept.tensor):
-            Hybrid().estimate(priors, state, 1.0, 0.1 * torch.ones(1, 8000))
+            loss_gradient(priors, state, 1.0, 0.1 * torch.ones(1, 8000), ReconstructionLoss())
         assert live.now == 0
         peaks[sources] = live.peak
     assert peaks[1] > 1e6
@@ -159,10 +158,9 @@ def test_four_sources_keep_no_more_for_the_gradient_than_one(tiny_prior):
 
 
 def test_the_plain_starts_are_the_mixture_and_unit_noise_of_each_source():
-    noise = SeededNoise([(0,)], [0, 1], 50_000, torch.device("cpu"))
     mixture = torch.linspace(-1, 1, 50_000)[None]
-    assert torch.equal(plain_mixture(mixture, 3, GRID[0], noise), mixture.repeat(3, 1)[None])
-    state = gaussian_noise(mixture, 2, GRID[0], noise)
+    assert torch.equal(plain_mixture(Problem.seeded(mixture, [Loud()] * 3, [0]), GRID[0]), mixture.repeat(3, 1)[None])
+    state = gaussian_noise(Problem.seeded(mixture, [Loud()] * 2, [0]), GRID[0])
     assert torch.corrcoef(state[0])[0, 1].item() == pytest.approx(0, abs=0.02)
     assert state.std().item() == pytest.approx(1, abs=0.02)
 
@@ -173,9 +171,8 @@ def test_every_guided_rule_explains_more_of_the_mixture_than_none_from_every_sta
     mixture = 0.1 * torch.randn(1, LENGTH, generator=torch.Generator().manual_seed(3))
     residuals = []
     for chosen in (rule, Guided(lambda gradient, sigma, sigma_next: torch.zeros_like(gradient))):
-        noise = SeededNoise([(0,)], [0, 1], LENGTH, torch.device("cpu"))
-        seen = []
-        reverse(mixture, two_priors(), paper_grid(20)[:19], start, chosen, noise, seen.append)
+        problem, levels, seen = Problem.seeded(mixture, two_priors(), [0]), paper_grid(20)[:19], []
+        reverse(problem, start(problem, levels[0]), levels, chosen, seen.append)
         residuals.append(seen[-1].residual.norm().item())
     assert residuals[0] < 0.99 * residuals[1]
 
@@ -196,12 +193,11 @@ def test_two_corrections_by_the_running_sum_leave_the_stated_part_of_the_residua
 def test_undiff_takes_a_langevin_step_between_0_and_150(t, draws):
     noise, levels = Counted(1, 2, LENGTH), levels_of(t)
     state = 0.1 * torch.randn(1, 2, LENGTH, generator=torch.Generator().manual_seed(5))
-    mixture, rule = torch.full((1, LENGTH), 0.05), Undiff()
-    estimate = rule.estimate(two_priors(), state, levels[0], mixture)
-    found = rule.advance(state, estimate, *levels, noise)
+    mixture = torch.full((1, LENGTH), 0.05)
+    found, estimate, _ = undiff(Problem(mixture, two_priors(), noise), state, *levels)
     assert len(noise.draws) == draws
     replay = Counted(1, 2, LENGTH)
-    expected = corrected(posterior_sample(state, estimate.clean, *levels, replay), mixture)[0]
+    expected = corrected(posterior_sample(state, estimate, *levels, replay), mixture)[0]
     if draws == 2:
         power = POWER[t].float()
         clean = denoise_all(two_priors(), state / power.sqrt(), levels[0])

@@ -1,9 +1,6 @@
-"""One step of the reverse process: estimate the clean sources, then move to the next noise level.
+"""The paper's guided step and the ones it is compared with: the loss's gradient pulls a sample towards the mixture.
 
-A rule has `estimate(priors, state, sigma, mixture)` and `advance(state, estimate, sigma, sigma_next, noise)`
-and owns the convention of its state (variance-exploding or variance-preserving) [batch, source, time].
-
-The guided rules differ by one function, their guidance: (loss gradient g [batch, source, time], σ, σ_next) → what is
+The rules differ by one function, their guidance: (loss gradient g [batch, source, time], σ, σ_next) → what is
 subtracted from the sampled state, for each source from its own g_k of L samples.
 """
 
@@ -12,92 +9,55 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
 
 import torch
 
 from unsep_lib.priors.base import Prior
 from unsep_lib.priors.paper_schedule import posterior_variance, signal_power
-from unsep_lib.solvers.initialization import Noise
-from unsep_lib.solvers.likelihood import ReconstructionLoss
-from unsep_lib.solvers.mixture_consistency import share_by_power
+from unsep_lib.solvers.initialization import VariancePreserving
+from unsep_lib.solvers.loop import Noise, Problem, Step
 
+CHUNKS = 512  # pieces the residual is cut into (arXiv 2512.07226, as released)
+SPECTRAL_N_FFT, SPECTRAL_HOP = 512, 256  # samples, Hann window
 DPS_SCALE = 1.5  # step along the plain gradient (this and the next five: arXiv 2512.07226, as released)
 SPHERE_SCALE = 0.09  # DSG's guidance relative to the step's own noise
 CQT_SCALE, CQT_FLOOR = 0.001, 1e-6  # CQT-Diff's guidance per √sample; keeps its denominator above zero
 HYBRID_FLOOR = 0.002  # least guidance per √sample, which keeps the hybrid guided to the end
 HYBRID_SHARPNESS = 1000.0  # κ of the smooth maximum
 NORM_FLOOR = 1e-8  # added to gradient norms
-Made = TypeVar("Made", bound="Estimate")
 Guidance = Callable[[torch.Tensor, float, float], torch.Tensor]
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (Σ x̂_0, mixture), both [batch, time] → [batch]
 Cleaned = Callable[[Prior, torch.Tensor, float], torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """Clean sources x̂_0 [batch, source, time] and, for guided rules, the loss gradient of the same shape."""
+class ReconstructionLoss:
+    """`ℓ = w₁‖r‖₂ + w₂ Σ_s ‖r_s‖₂ + w₃ ‖|STFT(Σx̂)| − |STFT(y)|‖_F`, r = y − Σx̂ cut into 512 pieces r_s.
 
-    clean: torch.Tensor
-    gradient: torch.Tensor | None = None
-
-
-class StepRule(Protocol[Made]):
-    """What the reverse loop asks of a step, whose estimates may tell more than `Estimate`."""
-
-    def estimate(self, priors: Sequence[Prior], state: torch.Tensor, sigma: float, mixture: torch.Tensor) -> Made:
-        """x̂_0 from the state at noise level σ."""
-
-    def advance(
-        self, state: torch.Tensor, estimate: Made, sigma: float, sigma_next: float, noise: Noise
-    ) -> torch.Tensor:
-        """The state at the next noise level; at σ_next = 0 the separated sources."""
-
-
-def denoise_all(priors: Sequence[Prior], noisy: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Each source's own denoiser on its own noisy state [batch, source, time]."""
-    return torch.stack([prior.denoise(noisy[:, k], sigma) for k, prior in enumerate(priors)], dim=1)
-
-
-class Ancestral:
-    """How a variance-exploding rule moves on: a draw from q(x_next | x, x̂_0) (DDPM, arXiv 2006.11239).
-
-    `x_next = x̂_0 + (σ_n²/σ²)(x − x̂_0) + σ_n √(1 − σ_n²/σ²) z`.
+    The weights are the paper's (arXiv 2512.07226, as released); 0 switches a term off.
     """
 
-    def advance(
-        self, state: torch.Tensor, estimate: Estimate, sigma: float, sigma_next: float, noise: Noise
-    ) -> torch.Tensor:
-        """Ancestral sampling; no noise is drawn for the last step."""
-        if sigma_next == 0:
-            return estimate.clean
-        ratio = (sigma_next / sigma) ** 2
-        mean = estimate.clean + ratio * (state - estimate.clean)
-        return mean + sigma_next * math.sqrt(1 - ratio) * noise.draw()
+    waveform: float = 1.0
+    chunks: float = 0.05
+    spectral: float = 0.1
+
+    def __call__(self, total: torch.Tensor, mixture: torch.Tensor) -> torch.Tensor:
+        """Loss [batch] of the sources' sum `total` [batch, time] against `mixture` [batch, time]."""
+        residual = mixture - total
+        loss: torch.Tensor = self.waveform * torch.linalg.vector_norm(residual, dim=-1)
+        if self.chunks:
+            pieces = [torch.linalg.vector_norm(piece, dim=-1) for piece in residual.chunk(CHUNKS, dim=-1)]
+            loss = loss + self.chunks * torch.stack(pieces).sum(dim=0)
+        if self.spectral:
+            difference = _magnitude(total) - _magnitude(mixture)
+            loss = loss + self.spectral * torch.linalg.matrix_norm(difference)
+        return loss
 
 
-@dataclass(frozen=True)
-class Projection(Ancestral):
-    """Gradient-free: make x̂_0 add up to the mixture, then an ancestral step (DDNM, arXiv 2212.00490)."""
-
-    consistency: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = share_by_power
-
-    def estimate(self, priors: Sequence[Prior], state: torch.Tensor, sigma: float, mixture: torch.Tensor) -> Estimate:
-        """Denoise every source and project onto the mixture."""
-        with torch.no_grad():
-            return Estimate(self.consistency(denoise_all(priors, state, sigma), mixture))
-
-
-@dataclass(frozen=True)
-class LevelProjection(Ancestral):
-    """`Projection` by a consistency that depends on the noise level: (clean, mixture, σ) → clean."""
-
-    consistency: Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
-
-    def estimate(self, priors: Sequence[Prior], state: torch.Tensor, sigma: float, mixture: torch.Tensor) -> Estimate:
-        """Denoise every source and move towards the mixture."""
-        with torch.no_grad():
-            return Estimate(self.consistency(denoise_all(priors, state, sigma), mixture, sigma))
+def _magnitude(samples: torch.Tensor) -> torch.Tensor:
+    window = torch.hann_window(SPECTRAL_N_FFT, device=samples.device, dtype=samples.dtype)
+    padded = torch.nn.functional.pad(samples, (0, max(0, SPECTRAL_N_FFT - samples.shape[-1])))
+    return torch.stft(padded, SPECTRAL_N_FFT, SPECTRAL_HOP, window=window, return_complex=True).abs()
 
 
 def clamped_clean(prior: Prior, state: torch.Tensor, sigma: float) -> torch.Tensor:
@@ -130,14 +90,14 @@ def loss_gradient(
     mixture: torch.Tensor,
     loss: Loss,
     cleaned: Cleaned = clamped_clean,
-) -> GuidedEstimate:
+) -> tuple[torch.Tensor, torch.Tensor]:
     """x̂_0 and the gradient of the loss with respect to the state, through the networks.
 
     cleaned: (prior, its state [batch, time], σ) → x̂_0, which owns the state's convention: variance-preserving unless
     another is given.
 
     The sources meet only in their sum, so the gradient factors: that of the loss with respect to Σ x̂_0, then one
-    vector–Jacobian product a source. One source's graph lives at a time, whatever their number; all but the last
+    vector–Jacobian product per source. One source's graph lives at a time, whatever their number; all but the last
     source are evaluated a second time for it.
     """
     last = len(priors) - 1
@@ -152,7 +112,7 @@ def loss_gradient(
         for k in reversed(range(last)):
             leaf, traced = _traced(cleaned, priors[k], state[:, k], sigma)
             gradients.append(torch.autograd.grad(traced, leaf, downhill)[0])
-    return GuidedEstimate(clean, torch.stack(gradients[::-1], dim=1))
+    return clean, torch.stack(gradients[::-1], dim=1)
 
 
 def _traced(cleaned: Cleaned, prior: Prior, state: torch.Tensor, sigma: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -207,39 +167,18 @@ def hybrid_guidance(
 
 
 @dataclass(frozen=True)
-class GuidedEstimate(Estimate):
-    """An estimate whose loss gradient is known."""
-
-    gradient: torch.Tensor
-
-
-@dataclass(frozen=True)
-class Guided:
+class Guided(VariancePreserving):
     """A DDPM posterior sample moved against the gradient of a reconstruction loss, variance-preserving.
 
     x̂_0 clamped to [−1, 1]; `x_next = sample − guidance(g, σ, σ_next)`, g the gradient of the loss with respect to
-    x_t, through the network (arXiv 2512.07226).
+    x_t, through the network (arXiv 2512.07226). With `hybrid_guidance` it is the paper's solver.
     """
 
     guidance: Guidance
     loss: ReconstructionLoss = field(default_factory=ReconstructionLoss)
 
-    def estimate(
-        self, priors: Sequence[Prior], state: torch.Tensor, sigma: float, mixture: torch.Tensor
-    ) -> GuidedEstimate:
-        """x̂_0 and the gradient of the loss with respect to the state."""
-        return loss_gradient(priors, state, sigma, mixture, self.loss)
-
-    def advance(
-        self, state: torch.Tensor, estimate: GuidedEstimate, sigma: float, sigma_next: float, noise: Noise
-    ) -> torch.Tensor:
-        """Posterior sample moved against the gradient; no noise is drawn for the last step."""
-        sample = posterior_sample(state, estimate.clean, sigma, sigma_next, noise)
-        return sample - self.guidance(estimate.gradient, sigma, sigma_next)
-
-
-@dataclass(frozen=True)
-class Hybrid(Guided):
-    """The paper's guided step (arXiv 2512.07226): `Guided` with `hybrid_guidance`."""
-
-    guidance: Guidance = hybrid_guidance
+    def __call__(self, problem: Problem, state: torch.Tensor, sigma: float, sigma_next: float) -> Step:
+        """The step; state [batch, source, time]; no noise is drawn for the last one."""
+        clean, gradient = loss_gradient(problem.priors, state, sigma, problem.mixture, self.loss)
+        sample = posterior_sample(state, clean, sigma, sigma_next, problem.noise)
+        return Step(sample - self.guidance(gradient, sigma, sigma_next), clean, gradient)
