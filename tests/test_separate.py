@@ -157,7 +157,7 @@ def test_no_priors_unknown_solvers_and_impossible_steps_are_refused(priors):
     with pytest.raises(ValueError, match="expected at least one source"):
         separate(noise(100), [], RATE)
     with pytest.raises(
-        ValueError, match="unknown solver 'magic': known are dirac-wiener, dirac-restart, dirac-contrast"
+        ValueError, match="unknown solver 'magic': known are dirac-wiener, dirac-restart, dirac, projection-restart"
     ):
         separate(noise(100), priors, RATE, solver="magic")
     with pytest.raises(ValueError, match="at least 1 step, got 0"):

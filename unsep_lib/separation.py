@@ -428,7 +428,7 @@ def step_count(solver: Solver, steps: int | None) -> int:
     Raises:
         ValueError: too many.
     """
-    count = solver.default_steps if steps is None else steps
+    count = solver.steps if steps is None else steps
     if count > MOST_STEPS:
         raise ValueError(f"expected at most {MOST_STEPS} steps, got {count}")
     return count

@@ -61,16 +61,11 @@ def test_the_list_names_priors_labels_and_solvers(home, capsys):
     assert priors == "priors:\n  sound  (or sound:LABEL with Cello, Flute)\n  speech\n"
     listed = {line.split()[0]: line.split()[-2] for line in solvers.splitlines()}
     guided = dict.fromkeys(("hybrid", "hybrid-tuned", "dsg", "dps", "cqt-diff", "undiff"), "200")
-    short = dict.fromkeys(("projection-mean", "best-of", "best-half-mean", "dirac-mean", "daps"), "20")
+    short = dict.fromkeys(("projection-mean", "daps"), "20")
     single = (
         "dirac-restart",
-        "dirac-contrast",
         "projection-restart",
         "projection",
-        "projection-equal",
-        "projection-sigma",
-        "diffpir",
-        "guided-tail",
         "pigdm",
         "dirac",
     )

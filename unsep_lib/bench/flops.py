@@ -26,7 +26,7 @@ class EvaluationFlop:
     guided: int
 
     def of_step(self, sources: int) -> int:
-        """FLOP of one guided step: K − 1 plain evaluations and K guided ones (`step_rules.loss_gradient`)."""
+        """FLOP of one guided step: K − 1 plain evaluations and K guided ones (`guidance.loss_gradient`)."""
         return (sources - 1) * self.plain + sources * self.guided
 
 

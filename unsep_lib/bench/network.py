@@ -20,7 +20,7 @@ from unsep_lib.networks.tf_reference import TfReferenceNetwork
 from unsep_lib.priors.epsilon import EpsilonPrior
 from unsep_lib.priors.paper_schedule import paper_signal_power
 from unsep_lib.solvers import solve
-from unsep_lib.solvers.likelihood import ReconstructionLoss
+from unsep_lib.solvers.guidance import ReconstructionLoss
 from unsep_lib.versions import peak_memory_mb
 
 STEP, NETWORK_TIME = 100, 500  # a step in the middle of the paper's 200, and floor(100 · 1000/200)

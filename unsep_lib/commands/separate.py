@@ -168,5 +168,5 @@ def show_known() -> int:
         print(f"  {name}" + (f"  (or {name}:LABEL with {', '.join(labels)})" if labels else ""))
     print("solvers:")
     for solver in SOLVERS.values():
-        print(f"  {solver.name:<20}{solver.summary}, {solver.default_steps} steps")
+        print(f"  {solver.name:<20}{solver.summary}, {solver.steps} steps")
     return 0

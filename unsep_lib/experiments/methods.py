@@ -31,7 +31,7 @@ from unsep_lib.experiments.rows import PriorFile, Record, Row, ScoredSource, che
 from unsep_lib.priors.base import Prior
 from unsep_lib.priors.checkpoints import LoadedPrior, load_prior
 from unsep_lib.separation import separate
-from unsep_lib.solvers import ABLATIONS, SOLVERS, Solver
+from unsep_lib.solvers import ABLATIONS, SOLVERS, Solver, solver_named
 from unsep_lib.source_spec import SourceSpec
 from unsep_lib.versions import versions
 
@@ -115,7 +115,19 @@ BASELINES = {
     "conv-tasnet": Baseline(lambda mixture, _, learned: learned[0].separate(mixture), weights=SHIPPED),
 }
 
-SAMPLERS: dict[str, Solver] = {**SOLVERS, **ABLATIONS}
+
+def sampler_named(name: str) -> Solver:
+    """A solver or an ablation by name, or a solver of one's own as `module:name`.
+
+    Raises:
+        ValueError: unknown name.
+    """
+    if ":" in name:
+        return solver_named(name)
+    samplers = {**SOLVERS, **ABLATIONS}
+    if name not in samplers:
+        raise ValueError(f"unknown solver {name!r}: known are {', '.join([*samplers, *BASELINES])}")
+    return samplers[name]
 
 
 @dataclass
@@ -181,7 +193,7 @@ def prepared(
         return functools.partial(baseline.run, mixture, references, learned)
     loaded = {file.prior: cached_prior(file, row.device) for file in row.prior_files}
     priors = [cast(Prior, CountingPrior(loaded[spec.prior].labelled(spec.label), count)) for spec in row.specs]
-    samples, sampler = mixture.to(row.device), SAMPLERS[row.solver]
+    samples, sampler = mixture.to(row.device), sampler_named(row.solver)
 
     def run() -> torch.Tensor:
         separation = separate(samples, priors, SAMPLE_RATE, solver=sampler, steps=row.steps, seed=row.seed)

@@ -12,7 +12,7 @@ from unsep_lib.data.embedded import embedded_dir
 from unsep_lib.data.mixtures import Mixture, read_mixture, read_mixtures
 from unsep_lib.experiments.conditions import WeightsCache, mixture_digest, planned_sources
 from unsep_lib.experiments.config import Condition, Experiment, SolverChoice
-from unsep_lib.experiments.methods import BASELINES, SAMPLERS, clips_of
+from unsep_lib.experiments.methods import BASELINES, clips_of, sampler_named
 from unsep_lib.experiments.rows import PlannedSource, Row
 from unsep_lib.files import sha256
 from unsep_lib.source_spec import SourceSpec
@@ -86,9 +86,7 @@ def _steps(choice: SolverChoice) -> Sequence[int]:
         if choice.steps:
             raise ValueError(f"the baseline {choice.name!r} takes no steps, got {list(choice.steps)}")
         return (0,)
-    if choice.name not in SAMPLERS:
-        raise ValueError(f"unknown solver {choice.name!r}: known are {', '.join([*SAMPLERS, *BASELINES])}")
-    return choice.steps or (SAMPLERS[choice.name].default_steps,)
+    return choice.steps or (sampler_named(choice.name).steps,)
 
 
 def planned_mixtures(experiment: Experiment) -> list[PlannedMixture]:

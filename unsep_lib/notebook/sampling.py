@@ -7,10 +7,10 @@ import torch
 from unsep_lib.audio import SAMPLE_RATE
 from unsep_lib.priors.base import Prior
 from unsep_lib.priors.paper_schedule import log_grid
-from unsep_lib.solvers import Snapshot, reverse
-from unsep_lib.solvers.initialization import SeededNoise, from_noise
-from unsep_lib.solvers.mixture_consistency import keep
-from unsep_lib.solvers.step_rules import Projection
+from unsep_lib.solvers import Problem, Snapshot, reverse
+from unsep_lib.solvers.initialization import pure_noise
+from unsep_lib.solvers.mixture_consistency import identity
+from unsep_lib.solvers.projection import Projection
 
 SIGMA_FIRST, SIGMA_LAST = 1.5, 0.005  # far above any source's level, and below what is heard
 
@@ -29,7 +29,6 @@ def sample(prior: Prior, seconds: float, steps: int, seed: int) -> torch.Tensor:
     def keep_estimate(snapshot: Snapshot) -> None:
         estimates.append(snapshot.clean[0, 0])
 
-    noise = SeededNoise([(seed,)], [0], length, torch.device("cpu"))
-    levels = log_grid(SIGMA_FIRST, SIGMA_LAST, steps)
-    reverse(torch.zeros(1, length), [prior], levels, from_noise, Projection(keep), noise, keep_estimate)
+    problem, levels = Problem.seeded(torch.zeros(1, length), [prior], [seed]), log_grid(SIGMA_FIRST, SIGMA_LAST, steps)
+    reverse(problem, pure_noise(problem, levels[0]), levels, Projection(identity), keep_estimate)
     return torch.stack(estimates)

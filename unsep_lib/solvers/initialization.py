@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Generic, ParamSpec, TypeVar
+from typing import Generic, TypeVar, TypeVarTuple
 
 import torch
 
@@ -13,23 +13,24 @@ from unsep_lib.solvers.loop import Problem
 
 AUGMENTED_T = 149  # the noise-augmented mixture is noised for this t (arXiv 2512.07226, as released)
 Start = Callable[[Problem, float], torch.Tensor]
-P, R = ParamSpec("P"), TypeVar("R")
+Args = TypeVarTuple("Args")
+Answer = TypeVar("Answer")
 
 
 class VariancePreserving:
     """Marks a rule or a start whose state is `x_t = √ᾱ_t (x_0 + σ_t n)`; that of all others is `x_0 + σ n`."""
 
 
-class variance_preserving(VariancePreserving, Generic[P, R]):
+class variance_preserving(VariancePreserving, Generic[*Args, Answer]):
     """Marks a function, rule or start, as variance-preserving."""
 
-    def __init__(self, function: Callable[P, R]):
+    def __init__(self, function: Callable[[*Args], Answer]):
         functools.update_wrapper(self, function)
         self._function = function
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, *given: *Args) -> Answer:
         """What the function answers."""
-        return self._function(*args, **kwargs)
+        return self._function(*given)
 
 
 def pure_noise(problem: Problem, sigma: float) -> torch.Tensor:

@@ -128,6 +128,14 @@ ABLATIONS = _table(
         "hybrid-log", hybrid(), "levels even in ln σ", levels=LogLevels(paper_sigma(PAPER_STEPS - 1), paper_sigma(0))
     ),
     _paper("hybrid-filtered", hybrid(), "the Wiener filter at the end", postprocess=wiener_filter),
+    Restarts(
+        "contrast-filtered",
+        early=Restart(Dirac(), samples=1, per_source=True, label_contrast=True),
+        last=Restart(Dirac(), samples=4, per_source=True),
+        sigmas=(1.5, 0.5),
+        postprocess=wiener_filter,
+        summary="the Wiener filter at the end alone",
+    ),
     Sampler("projection-equal", Projection(share_equally), summary="projection with equal weights"),
 )
 

@@ -46,13 +46,14 @@ class Restarts(Solver):
 
     The first starts at an equal share of the mixture. sigmas: where the first and the last run start, those between
     them evenly in ln σ; a single run starts at the usual level. `steps` counts the levels of all runs, of which a run
-    has its share; with fewer than `fewest` per share there are fewer runs.
+    has its share; with fewer than `fewest` per share there are fewer runs. postprocess: moves the last mean.
     """
 
     early: Restart
     last: Restart
     sigmas: tuple[float, float] = (START_SIGMA, START_SIGMA)
     fewest: int = 8
+    postprocess: Consistency = identity
 
     def run(
         self, mixture: torch.Tensor, priors: Sequence[Prior], steps: int, seeds: Seeds, on_step: OnStep = None
@@ -71,7 +72,7 @@ class Restarts(Solver):
             numbered = [(*entropy(seed), number) for seed in seeds]
             mean = sampler.run(mixture, chosen, levels, numbered, _counted(on_step, done, steps))
             start, done = noised(mean), done + levels
-        return mean
+        return self.postprocess(mean, mixture)
 
 
 def spaced(first: float, last: float, runs: int) -> list[float]:

@@ -73,7 +73,7 @@ class Profile(Sizes):
         Raises:
             ValueError: unknown solver.
         """
-        return self.steps.get(solver) or solver_named(solver).default_steps
+        return self.steps.get(solver) or solver_named(solver).steps
 
 
 def profile_names() -> list[str]:
