@@ -334,8 +334,11 @@ def sounding_power(samples: torch.Tensor) -> torch.Tensor:
 
 
 def interchangeable(priors: Sequence[Prior]) -> list[object]:
-    """What each source is: equal for those of one network and label, which can be confused."""
-    return [(id(getattr(prior, "network", prior)), getattr(prior, "label_index", None)) for prior in priors]
+    """What each source is: equal for those of one network, label and example, which can be confused."""
+    return [
+        (id(getattr(prior, "network", prior)), getattr(prior, "label_index", None), id(getattr(prior, "example", None)))
+        for prior in priors
+    ]
 
 
 def request(

@@ -12,6 +12,8 @@ from unsep_lib.networks.example_encoder import BANDS, LOWEST_HZ, ExampleEncoder,
 from unsep_lib.networks.unet import CompactConfig, CompactNetwork, with_example, with_labels
 from unsep_lib.priors.checkpoints import card_of, load_prior, save_prior
 from unsep_lib.priors.edm import EdmPrior
+from unsep_lib.priors.label_contrast import ContrastedPrior, contrasted
+from unsep_lib.separation import interchangeable
 from unsep_lib.stft import stft
 from unsep_lib.training import TrainingConfig, train
 from unsep_lib.training.data import CropStream
@@ -74,6 +76,28 @@ def test_the_shipped_weights_with_an_encoder_that_knows_nothing_yet_denoise_as_b
         shipped.encode(noisy)
     with pytest.raises(ValueError, match="expected a network without examples"):
         with_example(told.network, 5)
+
+
+def test_sources_of_two_examples_are_told_apart_and_lean_from_each_other():
+    torch.manual_seed(0)
+    network = CompactNetwork(CompactConfig(widths=(8, 16), blocks=(1, 1), example=3))
+    with torch.no_grad():
+        for weight in (network.output.weight, network.encoder[0].blocks[0].conv_out.weight):
+            weight.normal_(std=0.1)
+        network.encoder[0].blocks[0].modulation.weight.normal_()
+    prior = EdmPrior(network, torch.full((256,), 0.1)).eval().requires_grad_(False)
+    time = torch.arange(RATE) / RATE
+    deep, high = (prior.with_example(torch.sin(6.2832 * hertz * time)) for hertz in NOTES.values())
+    noisy = torch.randn(1, RATE // 2)
+    assert not torch.allclose(deep.denoise(noisy, 0.5), high.denoise(noisy, 0.5))
+    torch.testing.assert_close(deep.with_example(None).denoise(noisy, 0.5), prior.denoise(noisy, 0.5))
+    assert [type(one) for one in contrasted([deep, high])] == [ContrastedPrior] * 2
+    assert contrasted([deep, deep]) == [deep, deep]
+    assert len(set(interchangeable([deep, high, prior]))) == 3
+    assert len(set(interchangeable([deep, deep.labelled(None)]))) == 1
+    for silent in (torch.zeros(RATE), torch.full((RATE,), float("nan")), torch.ones(1, RATE)):
+        with pytest.raises(ValueError, match=r"expected an example \[time\] in which the source sounds"):
+            prior.with_example(silent)
 
 
 def test_new_labels_begin_as_no_label_and_the_old_ones_stay():

@@ -58,6 +58,21 @@ class EdmPrior(nn.Module):
         prior.label_index = len(self.labels) if label is None else self.labels.index(label)
         return prior
 
+    @torch.no_grad()
+    def with_example(self, example: torch.Tensor | None) -> EdmPrior:
+        """The same prior (weights shared) for the source that sounds in `example` [time] at 16 kHz; None is any.
+
+        Raises:
+            ValueError: the prior takes no examples, or nothing sounds in this one.
+        """
+        prior = copy.copy(self)
+        prior.example = None
+        if example is not None:
+            if example.ndim != 1 or not example.any() or not example.isfinite().all():
+                raise ValueError(f"expected an example [time] in which the source sounds, got {tuple(example.shape)}")
+            prior.example = self.encode(example[None].to(self.spectrum))
+        return prior
+
     def denoise(self, noisy: torch.Tensor, sigma: float) -> torch.Tensor:
         """E[x_0 | noisy] for `noisy` [batch, time] at one noise level and this prior's label."""
         check_sigma(self, sigma)

@@ -37,4 +37,7 @@ def contrasted(priors: Sequence[Prior]) -> list[Prior]:
 def _compete(prior: Prior, other: Prior) -> bool:
     network = getattr(prior, "network", None)
     shared = network is not None and network is getattr(other, "network", None)
-    return shared and getattr(prior, "label_index", None) != getattr(other, "label_index", None)
+    if not shared:
+        return False
+    told_apart = getattr(prior, "example", None) is not getattr(other, "example", None)
+    return told_apart or getattr(prior, "label_index", None) != getattr(other, "label_index", None)
