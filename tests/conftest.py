@@ -1,3 +1,7 @@
+import os
+import random
+
+import numpy
 import pytest
 import torch
 from command_line import noise, write
@@ -8,6 +12,15 @@ from unsep_lib.priors.edm import EdmPrior
 
 BINS = 256
 TINY = {"widths": (8, 8), "blocks": (1, 1), "heads": 2, "embedding": 16}
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """Begin every test with the generators at one seed, UNSEP_TEST_SEED or 0, so that none depends on those before."""
+    seed = int(os.environ.get("UNSEP_TEST_SEED", "0"))
+    random.seed(seed)
+    numpy.random.seed(seed)
+    torch.manual_seed(seed)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import grimp
 import pytest
 from places import LIBRARY, REPOSITORY
 
@@ -59,6 +60,24 @@ def test_an_import_against_the_layers_is_found(file, line, tmp_path):
     assert linter(tmp_path).returncode == 0
     (tmp_path / LIBRARY.name / file).write_text(line + "\n")
     assert linter(tmp_path).returncode != 0
+
+
+def circles(imports):
+    """What of imports[module] = imported modules remains when, again and again, all that import nothing left go."""
+    left = dict(imports)
+    while done := {name for name, wanted in left.items() if not wanted & left.keys()}:
+        left = {name: wanted for name, wanted in left.items() if name not in done}
+    return left
+
+
+def test_no_files_import_each_other_in_a_circle():
+    graph = grimp.build_graph(LIBRARY.name, cache_dir=None)
+    assert circles({name: graph.find_modules_directly_imported_by(name) - {name} for name in graph.modules}) == {}
+
+
+def test_a_circle_is_found():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": set()}) == {}
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}).keys() == {"a", "b", "c"}
 
 
 def test_the_library_imports_neither_notebooks_nor_data_prep_nor_tests():
