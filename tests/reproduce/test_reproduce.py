@@ -6,6 +6,7 @@ import nbformat
 import papermill
 import pytest
 
+from unsep_lib.notebook.profiles import PROFILES
 from unsep_lib.reproduce.run import reproduce
 
 NAMES = ["00_first", "01_second", "02_third"]
@@ -24,10 +25,10 @@ raise RuntimeError("out of luck")
 """
 
 
-def write_notebook(path, source):
+def write_notebook(path, *sources):
     parameters = nbformat.v4.new_code_cell('profile: str = ""', metadata={"tags": ["parameters"]})
     path.parent.mkdir(exist_ok=True)
-    cells = [parameters, nbformat.v4.new_code_cell(source)]
+    cells = [parameters, *map(nbformat.v4.new_code_cell, sources)]
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"language_info": {"name": "python"}}), path)
 
 
@@ -35,10 +36,11 @@ class PretendedPapermill:
     """Copies notebooks instead of running them; remembers which, and fails on those in `failing`."""
 
     def __init__(self):
-        self.ran, self.failing = [], set()
+        self.ran, self.failing, self.profiles = [], set(), []
 
     def __call__(self, source, target, **options):
         self.ran.append(source.stem)
+        self.profiles.append(options["parameters"]["profile"])
         shutil.copyfile(source, target)
         if source.stem in self.failing:
             raise papermill.PapermillExecutionError(2, 3, "", "RuntimeError", "out of luck", [])
@@ -112,6 +114,50 @@ def test_two_notebooks_run_at_a_time_with_one_thread_each_and_without_warnings(t
 def test_fewer_than_one_job_is_refused(notebooks, tmp_path):
     with pytest.raises(ValueError, match="at least 1 worker, got 0"):
         reproduce(notebooks, "smoke", tmp_path / "out", jobs=0)
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        (
+            "import time; print('so far', flush=True); time.sleep(600)",
+            "00_first: a cell ran for more than 7 s and was stopped",
+        ),
+        ("import os; print('so far', flush=True); os.kill(os.getpid(), 9)", "00_first: the kernel died"),
+    ],
+)
+def test_a_cell_that_never_ends_and_a_killed_kernel_are_one_sentence_and_keep_what_was_done(
+    cell, message, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("unsep_lib.reproduce.run.CELL_SECONDS", 1)
+    write_notebook(tmp_path / "notebooks" / "00_first.ipynb", "print('before')", cell)
+    with pytest.raises(ValueError, match=message):
+        reproduce(tmp_path / "notebooks", "smoke", tmp_path / "out")
+    outputs = [cell.get("outputs") for cell in nbformat.read(tmp_path / "out/notebooks/00_first.ipynb", 4).cells]
+    assert "before" in str(outputs)
+    assert not (tmp_path / "out" / "stamps" / "00_first.json").exists()
+
+
+def test_a_changed_profile_of_ones_own_runs_the_notebooks_again_wherever_it_lies(
+    notebooks, tmp_path, executor, monkeypatch
+):
+    shipped = (PROFILES / "smoke.toml").read_text()
+    (tmp_path / "clips.jsonl").write_text("a")
+    (tmp_path / "mine.toml").write_text(shipped.replace('speech_data = ""', 'speech_data = "clips.jsonl"'))
+    monkeypatch.chdir(tmp_path)
+    reproduce(notebooks, "mine.toml", tmp_path / "out")
+    assert executor.names() == NAMES
+    assert set(executor.profiles) == {str(tmp_path / "mine.toml")}
+    monkeypatch.chdir(notebooks)
+    reproduce(notebooks, "../mine.toml", tmp_path / "out")
+    assert executor.names() == []
+    (tmp_path / "clips.jsonl").write_text("b")
+    reproduce(notebooks, str(tmp_path / "mine.toml"), tmp_path / "out")
+    assert executor.names() == NAMES
+    with (tmp_path / "mine.toml").open("a") as stream:
+        stream.write("# more of the same\n")
+    reproduce(notebooks, str(tmp_path / "mine.toml"), tmp_path / "out")
+    assert executor.names() == NAMES
 
 
 def test_notebooks_run_in_order_and_what_is_up_to_date_is_skipped(notebooks, tmp_path, executor):

@@ -17,11 +17,12 @@ from pathlib import Path
 
 import papermill
 import psutil
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from traitlets.config import Config
 
 from unsep_lib.data.embedded import REPOSITORY, embedded_dir
 from unsep_lib.files import alone, clear_partials, write_json
-from unsep_lib.notebook.profiles import PROFILE_VARIABLE, load_profile
+from unsep_lib.notebook.profiles import PROFILE_VARIABLE, load_profile, profile_path
 from unsep_lib.notebook.start import OUT_VARIABLE
 from unsep_lib.parallel import spread
 from unsep_lib.priors.checkpoints import PRETRAINED
@@ -59,6 +60,8 @@ def reproduce(
         ValueError: no notebooks, one that fails, another run in `out`, or fewer than one job.
     """
     out = out.resolve()
+    if profile.endswith(".toml"):
+        profile = str(profile_path(profile).resolve())  # notebooks run in a folder of their own
     sources = sorted(notebooks.glob("*.ipynb"))
     if not sources:
         raise ValueError(f"{notebooks}: no notebooks found")
@@ -100,8 +103,12 @@ def _run(source: Path, profile: str, out: Path, threads: int | None) -> None:
 
 def _digest(notebook: Path, profile: str) -> str:
     digest = hashlib.sha256(profile.encode())
-    package = Path(__file__).parents[1]
-    files = [notebook, *sorted(package.rglob("*.py")), *sorted(package.rglob("*.toml"))]
+    package, sizes = Path(__file__).parents[1], load_profile(profile)
+    files = [
+        profile_path(profile),
+        *(Path(name) for name in (sizes.speech_data, sizes.sound_data) if Path(name).is_file()),
+    ]
+    files += [notebook, *sorted(package.rglob("*.py")), *sorted(package.rglob("*.toml"))]
     files += [*sorted(PRETRAINED.glob("*.safetensors")), embedded_dir() / "manifest.jsonl"]
     for file in files:
         digest.update(hashlib.sha256(_code_of(file)).digest())
@@ -132,6 +139,12 @@ def _execute(source: Path, profile: str, out: Path, threads: int | None) -> tupl
             raise ValueError(
                 f"{source.stem}: cell {error.exec_count} failed with {error.ename}: {error.evalue}; see {target}"
             ) from error
+        except CellTimeoutError as error:
+            raise ValueError(
+                f"{source.stem}: a cell ran for more than {_timeout(profile)} s and was stopped; see {target}"
+            ) from error
+        except DeadKernelError as error:
+            raise ValueError(f"{source.stem}: the kernel died, often for want of memory; see {target}") from error
         except OSError as error:
             target.unlink(missing_ok=True)
             raise ValueError(f"cannot write {target}: {error.strerror or error}") from error
