@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import pytest
 
@@ -104,11 +105,26 @@ def test_what_is_wrong_is_named(text, message, tmp_path):
 
 
 def test_an_unknown_experiment_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match="unknown experiment 'nope': known are ablation, controls, levels, main"):
+    with pytest.raises(
+        ValueError, match="unknown experiment 'nope': known are ablation, claim, controls, four_hours, four"
+    ):
         load_experiment("nope")
 
 
-@pytest.mark.parametrize("name", experiment_names())
+EMBEDDED = [name for name in experiment_names() if not load_experiment(name).mixtures]
+
+
+def test_experiments_on_other_mixtures_name_folders_that_the_benchmark_script_makes():
+    others = {name: load_experiment(name) for name in experiment_names() if name not in EMBEDDED}
+    assert others.keys() == {"claim", "four_hours", "four_hours_unknown", "several", "unknown"}
+    assert {experiment.mixtures.split("out/yardsticks/")[1] for experiment in others.values()} == {
+        "claim", "unknown", "several"
+    }  # fmt: skip
+    control = others["four_hours"].priors[1].files["conv-tasnet"]
+    assert Path(control).is_absolute() and Path(control).is_file()
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
 def test_every_shipped_experiment_has_the_rows_that_its_header_says(name):
     stated = int(re.search(r"^# (\d+) rows", (CONFIGS / f"{name}.toml").read_text(), re.MULTILINE)[1])
     rows = plan(load_experiment(name))

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 from itertools import pairwise
 
 import pytest
@@ -14,9 +15,10 @@ from unsep_lib.notebook.start import Notebook
 from unsep_lib.reproduce import reference
 from unsep_lib.reproduce.reference import compare, reference_path, tolerance, write_reference
 from unsep_lib.reproduce.report import write_report
-from unsep_lib.reproduce.run import notebooks_dir
+from unsep_lib.reproduce.run import notebooks_dir, reproduce
 
 NAMES = ["00_first", "01_second"]
+SMALLEST = "00_start"  # of those that save numbers
 
 
 def row(name, value, unit="dB", **other):
@@ -87,7 +89,7 @@ def pretended(monkeypatch, out, tmp_path):
         (tmp_path / "clone").mkdir(exist_ok=True)
         (tmp_path / "clone" / f"{name}.ipynb").touch()
 
-    def reproduce(notebooks, profile, folder, *, force, update_reference):
+    def reproduce(notebooks, profile, folder, *, force, update_reference, jobs):
         if update_reference:
             write_reference(folder, NAMES, reference.reference_path(profile))
         return folder / "index.html"
@@ -106,7 +108,12 @@ def test_the_check_passes_after_an_update_and_fails_naming_what_moved(pretended,
     assert capsys.readouterr().err == ""
     save(out, "01_second", row("a", 7.0), row("timed", 0.7, ""))
     assert main([*pretended, "--check"]) == command.OUTSIDE == 1
-    assert capsys.readouterr().err == "01_second: a: 7.000 dB, expected -1.000 ± 0.100\n"
+    number, then_what = capsys.readouterr().err.splitlines()
+    assert number == "01_second: a: 7.000 dB, expected -1.000 ± 0.100"
+    assert then_what.startswith(
+        "1 of 4 numbers left their tolerance. If you changed nothing, run it again with --force"
+    )
+    assert "--update-reference" in then_what and "unsep info" in then_what
     assert main(pretended) == 0
 
 
@@ -157,3 +164,15 @@ def test_committed_references_are_of_todays_notebooks(profile):
     assert all(row["tolerance"] > 0 for row in rows)
     saving = {path.stem for path in notebooks_dir().glob("*.ipynb") if "save_results(" in path.read_text()}
     assert {row["notebook"] for row in rows} == saving
+
+
+@pytest.mark.full
+def test_the_smallest_notebooks_numbers_are_the_same_on_processors_without_bfloat16(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    shutil.copy(notebooks_dir() / f"{SMALLEST}.ipynb", tmp_path / "notebooks")
+    for capability in ("default", "avx2"):
+        monkeypatch.setenv("ATEN_CPU_CAPABILITY", capability)  # of the kernel that papermill starts
+        reproduce(tmp_path / "notebooks", "smoke", tmp_path / capability)
+    first = write_reference(tmp_path / "default", [SMALLEST], tmp_path / "first.json")
+    found = compare(tmp_path / "avx2", [SMALLEST], first)
+    assert found and max(abs(c.value - c.reference) for c in found) < 1e-3

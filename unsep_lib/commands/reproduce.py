@@ -35,7 +35,7 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run what is not up to date, write the report, say where it is and, with --check, which numbers moved."""
     from unsep_lib.notebook.profiles import load_profile
-    from unsep_lib.reproduce.reference import compare, reference_path
+    from unsep_lib.reproduce.reference import advice, compare, reference_path
     from unsep_lib.reproduce.run import notebooks_dir, open_report, reproduce
 
     profile = load_profile(arguments.profile)
@@ -52,6 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.check:
         return 0
     names = sorted(path.stem for path in notebooks.glob("*.ipynb"))
-    outside = [str(comparison) for comparison in compare(report.parent, names, reference) if not comparison.within]
-    print(*outside, sep="\n", end="\n" if outside else "", file=sys.stderr)
+    compared = compare(report.parent, names, reference)
+    outside = [comparison for comparison in compared if not comparison.within]
+    if outside:
+        print(*outside, advice(outside, len(compared)), sep="\n", file=sys.stderr)
     return OUTSIDE if outside else 0

@@ -18,8 +18,12 @@ SIGMA_MIN, SIGMA_MAX = 0.005, 3.0  # noise levels the compact priors are trained
 
 
 def fastest_precision(device: str | torch.device) -> torch.dtype:
-    """bfloat16 where the processor multiplies in it (half the time by AMX, two thirds by AVX-512), else float32."""
-    capable = torch.cpu.get_capabilities() if torch.device(device).type == "cpu" else {}
+    """bfloat16 where the processor multiplies in it (half the time by AMX, two thirds by AVX-512), else float32.
+
+    Where ATEN_CPU_CAPABILITY keeps torch from AVX-512, its attention cannot compute in bfloat16.
+    """
+    usable = torch.device(device).type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX512"
+    capable = torch.cpu.get_capabilities() if usable else {}
     return torch.bfloat16 if any(capable.get(name) for name in BFLOAT16_CAPABILITIES) else torch.float32
 
 
