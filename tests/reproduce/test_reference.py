@@ -110,9 +110,7 @@ def test_the_check_passes_after_an_update_and_fails_naming_what_moved(pretended,
     assert main([*pretended, "--check"]) == command.OUTSIDE == 1
     number, then_what = capsys.readouterr().err.splitlines()
     assert number == "01_second: a: 7.000 dB, expected -1.000 ± 0.100"
-    assert then_what.startswith(
-        "1 of 4 numbers left their tolerance. If you changed nothing, run it again with --force"
-    )
+    assert then_what.startswith("1 of 4 numbers left their tolerance. If you changed nothing, run again with --force")
     assert "--update-reference" in then_what and "unsep info" in then_what
     assert main(pretended) == 0
 

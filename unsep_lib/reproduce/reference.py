@@ -70,8 +70,8 @@ class Comparison:
 def advice(outside: Sequence[Comparison], compared: int) -> str:
     """What someone does whose run has numbers outside their tolerance."""
     return (
-        f"{len(outside)} of {compared} numbers left their tolerance. If you changed nothing, run it again with --force: "
-        "what differs twice is this processor's rounding, worth an issue with the output of `unsep info` and these "
+        f"{len(outside)} of {compared} numbers left their tolerance. If you changed nothing, run again with --force: "
+        "what differs twice is this processor's rounding: worth an issue with `unsep info` and these "
         "lines. If you changed a solver, a prior or a notebook, look whether these numbers are meant to move, and then "
         "keep them with --update-reference."
     )
