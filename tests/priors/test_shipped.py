@@ -74,9 +74,13 @@ def test_the_gradient_through_a_prior_in_bfloat16_points_where_float32_s_does():
 
 
 def test_the_fastest_precision_is_bfloat16_where_the_processor_multiplies_in_it(monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     for name, expected in (("amx_bf16", torch.bfloat16), ("avx512_bf16", torch.bfloat16), ("avx2", torch.float32)):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda name=name: {name: True})
         assert load_prior("speech").precision == load_prior("sound").labelled("Flute").precision == expected
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")  # as ATEN_CPU_CAPABILITY asks
+    assert load_prior("speech").precision == torch.float32
 
 
 def test_the_default_solver_separates_real_mixtures_of_unseen_voices():
