@@ -14,8 +14,8 @@ test: docs
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/mypy
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadfile
-	UNSEP_PROFILE=smoke UNSEP_OUT="$(CURDIR)/out/nbval" $(VENV)/bin/python -m pytest --nbval-lax --nbval-current-env \
-		--nbval-cell-timeout=300 notebooks
+	OMP_NUM_THREADS=1 UNSEP_PROFILE=smoke UNSEP_OUT="$(CURDIR)/out/nbval" $(VENV)/bin/python -m pytest -n 2 --dist loadfile \
+		--nbval-lax --nbval-current-env --nbval-cell-timeout=300 notebooks
 	$(UNSEP) reproduce --profile smoke --out out/smoke --force --check
 
 test-full: $(STAMP)
