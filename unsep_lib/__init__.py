@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from unsep_lib.priors.base import Prior
     from unsep_lib.priors.checkpoints import load_prior
     from unsep_lib.separation import Separation, separate, separate_file
-    from unsep_lib.solvers import SOLVERS, Solver, reverse
+    from unsep_lib.solvers import SOLVERS, Problem, Solver, Step, reverse
 
 __version__ = "0.1.0"
 
@@ -22,8 +22,10 @@ __all__ = [
     "SOLVERS",
     "Evaluation",
     "Prior",
+    "Problem",
     "Separation",
     "Solver",
+    "Step",
     "evaluate",
     "load_prior",
     "reverse",
@@ -40,6 +42,8 @@ _MODULES = {
     "separate": "unsep_lib.separation",
     "separate_file": "unsep_lib.separation",
     "SOLVERS": "unsep_lib.solvers",
+    "Problem": "unsep_lib.solvers",
+    "Step": "unsep_lib.solvers",
     "Solver": "unsep_lib.solvers",
     "reverse": "unsep_lib.solvers",
 }

@@ -335,10 +335,7 @@ def sounding_power(samples: torch.Tensor) -> torch.Tensor:
 
 def interchangeable(priors: Sequence[Prior]) -> list[object]:
     """What each source is: equal for those of one network, label and example, which can be confused."""
-    return [
-        (id(getattr(prior, "network", prior)), getattr(prior, "label_index", None), id(getattr(prior, "example", None)))
-        for prior in priors
-    ]
+    return [prior.identity for prior in priors]
 
 
 def request(
@@ -392,7 +389,7 @@ def load_priors(
     for spec in specs:
         if spec.prior not in loaded:
             loaded[spec.prior] = load_prior((files or {}).get(spec.prior, spec.prior), device, precision)
-    return [loaded[spec.prior].labelled(spec.label) for spec in specs]
+    return [loaded[spec.prior].with_condition(label=spec.label) for spec in specs]
 
 
 def _listed(sources: object) -> list[SourceSpec | Prior]:

@@ -82,3 +82,22 @@ def test_labels_change_the_answer_once_trained_and_unknown_ones_are_refused():
 def test_noise_levels_out_of_range_are_refused(sigma):
     with pytest.raises(ValueError, match=r"noise level from 0\.005 to 3"):
         untrained().denoise(torch.zeros(1, 1000), sigma)
+
+
+def test_equal_identities_are_one_network_under_one_condition():
+    prior = untrained(["a", "b"])
+    first, again, other, any_label = (prior.with_condition(label=label) for label in ("a", "a", "b", None))
+    assert first.identity == again.identity != other.identity != any_label.identity
+    assert len({each.identity.network for each in (first, other, any_label)}) == 1
+    stranger = untrained(["a", "b"]).with_condition(label="a")
+    assert stranger.identity.network != first.identity.network
+    gaussian = GaussianPrior(torch.ones(5))
+    assert gaussian.identity == gaussian.with_condition().identity != GaussianPrior(torch.ones(5)).identity
+
+
+@pytest.mark.parametrize("prior", [untrained(["a"]), GaussianPrior(torch.ones(5))])
+def test_conditions_that_a_prior_does_not_know_are_refused(prior):
+    with pytest.raises(ValueError, match="unknown label 'c': this prior's labels are (a|none)"):
+        prior.with_condition(label="c")
+    with pytest.raises(ValueError, match="takes no examples"):
+        prior.with_condition(example=torch.ones(1000))

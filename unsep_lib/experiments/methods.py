@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import fast_bss_eval
 import torch
@@ -28,7 +28,7 @@ from unsep_lib.evaluation.conv_tasnet import SHIPPED, SOURCES, Control, load_con
 from unsep_lib.evaluation.metrics import SCORE_LIMIT, best_order, scored
 from unsep_lib.experiments.conditions import changed_mixture
 from unsep_lib.experiments.rows import PriorFile, Record, Row, ScoredSource, check_planned
-from unsep_lib.priors.base import Prior
+from unsep_lib.priors.base import Identity, Prior
 from unsep_lib.priors.checkpoints import LoadedPrior, load_prior
 from unsep_lib.separation import separate
 from unsep_lib.solvers import ABLATIONS, SOLVERS, Solver, solver_named
@@ -138,14 +138,13 @@ class EvaluationCount:
     gradients: int = 0
 
 
-class CountingPrior:
-    """A prior that counts its evaluations; everything else is the prior's own."""
+class CountingPrior(Prior):
+    """A prior that notes what it is asked; all else is the prior's own."""
 
     def __init__(self, prior: Prior, count: EvaluationCount):
         self._prior, self._count = prior, count
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._prior, name)
+        self.sigma_min, self.sigma_max = prior.sigma_min, prior.sigma_max
+        self.grid, self.labels = prior.grid, prior.labels
 
     def denoise(self, noisy: torch.Tensor, sigma: float) -> torch.Tensor:
         """The prior's answer for `noisy` [batch, time]; each clip of the batch counts."""
@@ -153,6 +152,15 @@ class CountingPrior:
         if torch.is_grad_enabled() and noisy.requires_grad:
             self._count.gradients += len(noisy)
         return self._prior.denoise(noisy, sigma)
+
+    def with_condition(self, *, label: str | None = None, example: torch.Tensor | None = None) -> CountingPrior:
+        """The prior under a condition, counted together with this one."""
+        return CountingPrior(self._prior.with_condition(label=label, example=example), self._count)
+
+    @property
+    def identity(self) -> Identity:
+        """The prior's own."""
+        return self._prior.identity
 
 
 @functools.cache
@@ -192,7 +200,7 @@ def prepared(
         learned = [*dictionaries, *map(cached_control, row.prior_files)]
         return functools.partial(baseline.run, mixture, references, learned)
     loaded = {file.prior: cached_prior(file, row.device) for file in row.prior_files}
-    priors = [cast(Prior, CountingPrior(loaded[spec.prior].labelled(spec.label), count)) for spec in row.specs]
+    priors = [CountingPrior(loaded[spec.prior].with_condition(label=spec.label), count) for spec in row.specs]
     samples, sampler = mixture.to(row.device), sampler_named(row.solver)
 
     def run() -> torch.Tensor:

@@ -2,26 +2,57 @@
 
 from __future__ import annotations
 
-from typing import Protocol, cast
+from abc import ABC, abstractmethod
+from collections.abc import Hashable
+from typing import NamedTuple, Self, cast
 
 import torch
 
 
-class Prior(Protocol):
+class Identity(NamedTuple):
+    """What a prior answers for: sources of equal identities are interchangeable.
+
+    network: equal for priors that share one; condition: the label and the example that it was given.
+    """
+
+    network: Hashable
+    condition: Hashable = None
+
+
+class Prior(ABC):
     """A denoiser for one kind of source.
 
-    sigma_min, sigma_max: the noise levels it answers for; grid: the levels it was trained on, if few.
+    sigma_min, sigma_max: the noise levels it answers for; grid: the levels it was trained on, if few; labels: the
+    classes that it can be asked for.
     """
 
     sigma_min: float
     sigma_max: float
+    grid: torch.Tensor | None = None
+    labels: tuple[str, ...] = ()
 
-    @property
-    def grid(self) -> torch.Tensor | None:
-        """The noise levels it was trained on, if few."""
-
+    @abstractmethod
     def denoise(self, noisy: torch.Tensor, sigma: float) -> torch.Tensor:
         """E[x_0 | x_0 + σ n = noisy] for `noisy` [batch, time]; raises ValueError for σ out of range."""
+
+    def with_condition(self, *, label: str | None = None, example: torch.Tensor | None = None) -> Self:
+        """The same prior (weights shared) for one class, or for the source that sounds in `example` [time] at 16 kHz.
+
+        None is any. A prior that knows neither labels nor examples stays as it is.
+
+        Raises:
+            ValueError: no such label, an example that is silent, or a prior that takes no examples.
+        """
+        if label is not None:
+            raise ValueError(f"unknown label {label!r}: this prior's labels are {', '.join(self.labels) or 'none'}")
+        if example is not None:
+            raise ValueError("this prior takes no examples: it was trained without them (`unsep train --examples`)")
+        return self
+
+    @property
+    def identity(self) -> Identity:
+        """Equal for priors whose sources can be confused."""
+        return Identity(id(self))
 
 
 def check_sigma(prior: Prior, sigma: float) -> None:
@@ -31,13 +62,12 @@ def check_sigma(prior: Prior, sigma: float) -> None:
         raise ValueError(f"expected a noise level from {prior.sigma_min:g} to {prior.sigma_max:g}, got σ = {sigma:g}")
 
 
-class GaussianPrior:
+class GaussianPrior(Prior):
     """A stationary Gaussian source: its exact denoiser, a Wiener filter on the whole clip's DFT.
 
     power [time//2 + 1]: variance of each bin of the orthonormal real DFT. `D(x, σ) = F⁻¹ P/(P + σ²) F x`.
     """
 
-    grid: torch.Tensor | None = None
     sigma_min, sigma_max = 0.0, float("inf")
 
     def __init__(self, power: torch.Tensor):

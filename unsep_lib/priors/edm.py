@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from unsep_lib.networks.unet import CompactNetwork
-from unsep_lib.priors.base import check_sigma
+from unsep_lib.priors.base import Identity, Prior, check_sigma
 from unsep_lib.stft import inverse_stft, stft
 
 BFLOAT16_CAPABILITIES = ("amx_bf16", "avx512_bf16")  # Intel since Sapphire Rapids, AMD since Zen 4
@@ -27,7 +27,7 @@ def fastest_precision(device: str | torch.device) -> torch.dtype:
     return torch.bfloat16 if any(capable.get(name) for name in BFLOAT16_CAPABILITIES) else torch.float32
 
 
-class EdmPrior(nn.Module):
+class EdmPrior(nn.Module, Prior):
     """A trained network as a denoiser at any σ of its range, preconditioned per frequency.
 
     On the STFT X of the noisy clip, with s_f the training data's RMS in bin f,
@@ -38,7 +38,6 @@ class EdmPrior(nn.Module):
 
     spectrum: torch.Tensor
     precision: torch.dtype = torch.float32
-    grid: torch.Tensor | None = None
     sigma_min, sigma_max = SIGMA_MIN, SIGMA_MAX
 
     def __init__(self, network: CompactNetwork, spectrum: torch.Tensor, labels: Sequence[str] = ()):
@@ -76,6 +75,20 @@ class EdmPrior(nn.Module):
                 raise ValueError(f"expected an example [time] in which the source sounds, got {tuple(example.shape)}")
             prior.example = self.encode(example[None].to(self.spectrum))
         return prior
+
+    def with_condition(self, *, label: str | None = None, example: torch.Tensor | None = None) -> EdmPrior:
+        """The same prior (weights shared) for one class, or for the source that sounds in `example`; None is any.
+
+        Raises:
+            ValueError: no such label, nothing sounds in the example, or the prior takes no examples.
+        """
+        return self.labelled(label).with_example(example)
+
+    @property
+    def identity(self) -> Identity:
+        """The network, the label, and what the network is told of the example."""
+        example = None if self.example is None else tuple(self.example.flatten().tolist())
+        return Identity(id(self.network), (self.label_index, example))
 
     def denoise(self, noisy: torch.Tensor, sigma: float) -> torch.Tensor:
         """E[x_0 | noisy] for `noisy` [batch, time] at one noise level and this prior's label."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from unsep_lib.priors.base import Identity, Prior
 from unsep_lib.priors.paper_schedule import LEVEL_TOLERANCE, PAPER_STEPS, paper_sigma, signal_power
 
 TIME_SCALE = 1000  # the network's time is floor(t · 1000/200) (arXiv 2512.07226, as released)
@@ -28,13 +29,15 @@ def labels_of_classes(classes: int) -> tuple[str, ...]:
     return named.get(classes, tuple(str(number) for number in range(classes)))
 
 
-class EpsilonPrior(nn.Module):
+class EpsilonPrior(nn.Module, Prior):
     """An ε-network ε(x_VP [batch, time], time [batch], label [batch]) as a denoiser on the paper's 200 levels.
 
     `x_VP = √ᾱ x_VE`, `D(x_VE, σ_t) = (x_VP − √(1−ᾱ_t) ε(x_VP, floor(t·1000/200), label))/√ᾱ_t`, not clamped.
     labels: names of the label indices 0, 1, …; unlabelled: the index that stands for no label.
     grid: σ_t from t = 199 down to t = 0, float64 [200].
     """
+
+    grid: torch.Tensor
 
     def __init__(self, network: nn.Module, labels: Sequence[str] = (), unlabelled: int = 0):
         super().__init__()
@@ -56,6 +59,21 @@ class EpsilonPrior(nn.Module):
         prior = copy.copy(self)
         prior.label_index = self.unlabelled if label is None else self.labels.index(label)
         return prior
+
+    def with_condition(self, *, label: str | None = None, example: torch.Tensor | None = None) -> EpsilonPrior:
+        """The same prior (weights shared) for one class; None is "no class", or the only one there is.
+
+        Raises:
+            ValueError: no such label, or an example, of which the paper's networks are not told.
+        """
+        if example is not None:
+            raise ValueError("this prior takes no examples: the paper's networks are not told of any")
+        return self.labelled(label)
+
+    @property
+    def identity(self) -> Identity:
+        """The network and the label."""
+        return Identity(id(self.network), self.label_index)
 
     def step_of(self, sigma: float) -> int:
         """The step t whose σ_t is `sigma`, to one part in a thousand.
