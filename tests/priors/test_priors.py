@@ -97,7 +97,7 @@ def test_equal_identities_are_one_network_under_one_condition():
 
 @pytest.mark.parametrize("prior", [untrained(["a"]), GaussianPrior(torch.ones(5))])
 def test_conditions_that_a_prior_does_not_know_are_refused(prior):
-    with pytest.raises(ValueError, match="unknown label 'c': this prior's labels are (a|none)"):
+    with pytest.raises(ValueError, match=r"unknown label 'c': this prior's labels are (a|none)"):
         prior.with_condition(label="c")
     with pytest.raises(ValueError, match="takes no examples"):
         prior.with_condition(example=torch.ones(1000))
