@@ -14,11 +14,11 @@ manifest, batch, file = sys.argv[1:]
 clip_grad_norm = torch.nn.utils.clip_grad_norm_
 
 
-def kept(parameters, most):
+def kept(parameters, most, norm_type=2):
     parameters = list(parameters)
     if launched().first:
         save_file({str(number): parameter.grad for number, parameter in enumerate(parameters)}, file)
-    return clip_grad_norm(parameters, most)
+    return clip_grad_norm(parameters, most, norm_type)
 
 
 torch.nn.utils.clip_grad_norm_ = kept

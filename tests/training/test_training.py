@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from itertools import islice
 
 import numpy
@@ -7,12 +8,13 @@ import soundfile
 import torch
 from safetensors.torch import load_file
 
+import unsep_lib.training.loop
 from unsep_lib.data.clips import Clip
 from unsep_lib.priors.base import GaussianPrior
 from unsep_lib.priors.checkpoints import card_of, load_prior
 from unsep_lib.priors.edm import SIGMA_MAX, SIGMA_MIN
 from unsep_lib.training import TrainingConfig, train
-from unsep_lib.training.data import ClipCache, CropStream, drawn_ahead
+from unsep_lib.training.data import ClipCache, CropStream, prefetched
 from unsep_lib.training.loss import draw_sigma, validation_loss
 
 RATE = 16_000
@@ -78,6 +80,75 @@ def test_a_warm_start_begins_from_the_given_weights_and_counts_their_hours(clips
     assert card_of(second)["hours"] > card_of(first)["hours"]
 
 
+def test_a_warm_start_learns_classes_of_its_own_beside_those_it_knew(clips, tmp_path):
+    first = train("tones", clips, tmp_path / "first", small(steps=1))
+    own = [replace(clip, label="bell") for clip in clips if clip.split == "train"]
+    said = []
+    still = small(steps=1, learning_rate=0.0, muon_learning_rate=0.0)
+    second = train("bells", own, tmp_path / "second", still, warm_start=str(first), on_start=said.append)
+    assert said == [("high", "low", "bell")]
+    assert load_prior(second).labels == ("high", "low", "bell")
+    rows = tensors(tmp_path / "second", "bells")["network.embedding.label.weight"]
+    before = tensors(tmp_path / "first")["network.embedding.label.weight"]
+    torch.testing.assert_close(rows, torch.stack([before[0], before[1], before[2], before[2]]))
+
+
+def test_a_class_without_clips_to_train_on_is_not_promised(clips, tmp_path):
+    unheard = [*clips, replace(clips[2], label="bell")]
+    assert load_prior(train("tones", unheard, tmp_path / "run", small(steps=1))).labels == ("high", "low")
+
+
+def test_a_run_goes_on_with_what_it_began_from_or_not_at_all(clips, tmp_path):
+    first = train("tones", clips, tmp_path / "first", small(steps=1))
+    train("tones", clips, tmp_path / "run", small(steps=1), warm_start=str(first))
+    kept = tensors(tmp_path / "run")
+    added = [*clips, replace(clips[0], label="bell")]
+    other = train("tones", clips, tmp_path / "other", small(steps=1, learning_rate=0.1))
+    for changed, start, sentence in (
+        (added, str(first), "began without the classes bell"),
+        (clips[1:], str(first), "began with other clips"),
+        (clips, None, "began from .*first.*, not from nothing"),
+        (clips, str(other), "began from .*first.*, not from .*other"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            train("tones", changed, tmp_path / "run", small(steps=2), warm_start=start)
+    assert all(torch.equal(tensors(tmp_path / "run")[name], kept[name]) for name in kept)
+    train("tones", clips[::-1], tmp_path / "run", small(steps=2), warm_start=str(first))
+    assert card_of(tmp_path / "run" / "tones.safetensors")["steps"] == 2
+
+
+def test_a_state_written_before_runs_recorded_their_clips_goes_on(clips, tmp_path):
+    train("tones", clips, tmp_path / "run", small(steps=1))
+    content = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+    del content["begun"]
+    torch.save(content, tmp_path / "run" / "state.pt")
+    with pytest.raises(ValueError, match="began without the classes bell"):
+        train("tones", [*clips, replace(clips[0], label="bell")], tmp_path / "run", small(steps=2))
+    assert card_of(train("tones", clips, tmp_path / "run", small(steps=2)))["steps"] == 2
+
+
+def test_the_first_loss_that_is_not_finite_stops_and_the_last_good_state_stays(clips, tmp_path, monkeypatch):
+    train("tones", clips, tmp_path / "run", small(steps=2))
+    kept, seen = tensors(tmp_path / "run"), []
+    loss = unsep_lib.training.loop.denoising_loss
+
+    def broken(*arguments):
+        return loss(*arguments) * (float("nan") if len(seen) == 1 else 1.0)
+
+    monkeypatch.setattr("unsep_lib.training.loop.denoising_loss", broken)
+    with pytest.raises(ValueError, match="the loss of step 4 is nan; step 2 is kept"):
+        train("tones", clips, tmp_path / "run", small(steps=6), on_step=seen.append)
+    assert all(torch.equal(tensors(tmp_path / "run")[name], kept[name]) for name in kept)
+    monkeypatch.undo()
+    assert card_of(train("tones", clips, tmp_path / "run", small(steps=6)))["steps"] == 6
+
+
+def test_weights_that_the_last_step_broke_are_not_written(clips, tmp_path):
+    with pytest.raises(ValueError, match="nothing was written"):
+        train("tones", clips, tmp_path / "run", small(steps=3).at_rate(1e38))
+    assert [path.name for path in (tmp_path / "run").glob("*")] == []
+
+
 def test_a_warm_start_from_another_kind_of_prior_is_refused(clips, tmp_path, monkeypatch):
     monkeypatch.setattr("unsep_lib.training.loop.load_prior", lambda name, device: GaussianPrior(torch.ones(3)))
     with pytest.raises(ValueError, match="paper-speech: expected a prior that `unsep train` made, got GaussianPrior"):
@@ -126,6 +197,15 @@ def test_the_cache_reads_what_the_file_holds_and_stays_below_its_limit(clips):
         torch.testing.assert_close(cache.crop(clip, 0.25, 0.5), expected, atol=1e-4, rtol=0)
         assert cache.size <= cache.limit
     assert cache.crop(clips[0], 1.75, 1.0)[RATE // 4 :].abs().max() == 0
+
+
+@pytest.mark.parametrize("peak", [4.0, 1e-3])
+def test_float_clips_above_full_scale_or_far_below_it_are_cached_as_they_are(peak, tmp_path):
+    samples = peak * numpy.sin(numpy.arange(RATE) / 20).astype(numpy.float32)
+    soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="FLOAT")
+    clip = Clip("tones", str(tmp_path / "a.wav"), "", "", "train", RATE, RATE, ())
+    error = ClipCache().crop(clip, 0.0, 1.0) - torch.from_numpy(samples)
+    assert 20 * numpy.log10(float(error.norm()) / numpy.linalg.norm(samples)) < -90
 
 
 def test_noise_levels_are_stratified_over_the_range():
@@ -178,13 +258,13 @@ def test_processes_that_read_ahead_change_nothing(clips, tmp_path):
 def test_what_fails_in_another_process_arrives_as_one_sentence(tmp_path):
     broken = Clip("none", str(tmp_path / "gone.wav"), "", "", "train", RATE, RATE, ())
     with pytest.raises(ValueError, match=r"^no usable crop in 50 draws of clips: 1 unreadable"):
-        next(drawn_ahead(CropStream([broken], (), 0.5, (-22, -22), numpy.random.default_rng(0), False).batch, 1, 1))
+        next(prefetched(CropStream([broken], (), 0.5, (-22, -22), numpy.random.default_rng(0), False).batch, 1, 1))
     with pytest.raises(ValueError, match="expected a number of workers from 0 up, got -1"):
-        next(drawn_ahead(str, 0, -1))
+        next(prefetched(str, 0, -1))
 
 
 def test_steps_are_drawn_in_order_from_the_first():
-    assert list(islice(drawn_ahead(math.sqrt, 4, 2), 8)) == [math.sqrt(step) for step in range(4, 12)]
+    assert list(islice(prefetched(math.sqrt, 4, 2), 8)) == [math.sqrt(step) for step in range(4, 12)]
 
 
 def test_a_network_of_another_shape_is_trained_and_read_again(clips, tmp_path):

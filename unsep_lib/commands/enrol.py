@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     from unsep_lib.files import atomic_path, clear_partials
     from unsep_lib.priors.checkpoints import available_priors, home
     from unsep_lib.training.enrol import ENROL_STEPS, clips_alone, enrol
-    from unsep_lib.training.loop import Progress
+    from unsep_lib.training.loop import TrainingProgress
 
     check_device(arguments.device)
     installed = prior_file(arguments.name)
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder = home() / "runs" / f"enrol-{arguments.name}"
     with tqdm(total=arguments.steps or ENROL_STEPS, desc=arguments.name, unit="step") as bar:
 
-        def show(progress: Progress) -> None:
+        def show(progress: TrainingProgress) -> None:
             bar.update(progress.step - bar.n)
             bar.set_postfix_str(f"loss {progress.loss:.3f}", refresh=False)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +16,7 @@ EXAMPLE_NUMBERS = 48  # more would remember the hundreds of speakers there are t
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from unsep_lib.training import Progress, TrainingConfig
+    from unsep_lib.training import TrainingConfig, TrainingProgress
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -59,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     from unsep_lib.data.clips import read_manifest
     from unsep_lib.priors.checkpoints import home
     from unsep_lib.training import train
-    from unsep_lib.training.distributed import launched, launched_in_bfloat16
+    from unsep_lib.training.distributed import launched
 
     check_device(arguments.device)
     if arguments.warm_start and (arguments.widths or arguments.blocks):
@@ -80,9 +82,10 @@ def run(arguments: argparse.Namespace) -> int:
             config,
             warm_start=arguments.warm_start,
             device=arguments.device,
-            bfloat16=arguments.bfloat16 or launched_in_bfloat16(),
+            bfloat16=arguments.bfloat16,
             compiled=arguments.compile,
             workers=arguments.workers,
+            on_start=partial(_say_labels, arguments.name),
             on_step=partial(_show, bar, arguments.name),
         )
     if first:
@@ -106,7 +109,12 @@ def _config(arguments: argparse.Namespace) -> TrainingConfig:
     return config.at_rate(arguments.rate)
 
 
-def _show(bar: tqdm, name: str, progress: Progress) -> None:
+def _say_labels(name: str, labels: Sequence[str]) -> None:
+    knows = f"{len(labels)} classes: {', '.join(labels)}" if labels else "no classes, one kind of source"
+    print(f"note: {name} will know {knows}", file=sys.stderr)
+
+
+def _show(bar: tqdm, name: str, progress: TrainingProgress) -> None:
     bar.update(100 * progress.progress - bar.n)
     bar.set_description_str(f"{name} step {progress.step}", refresh=False)
     bar.set_postfix_str(

@@ -21,7 +21,7 @@ from unsep_lib.evaluation.conv_tasnet import SOURCES, Control, ControlConfig, sa
 from unsep_lib.evaluation.evaluate import evaluate
 from unsep_lib.files import alone
 from unsep_lib.priors.checkpoints import save_state
-from unsep_lib.training.data import CropStream, drawn_ahead
+from unsep_lib.training.data import CropStream, prefetched
 from unsep_lib.training.loop import CHECKPOINT_SECONDS, STATE_FILE, VALIDATION_SECONDS
 
 CONTROL_FILE = "conv_tasnet.safetensors"
@@ -65,7 +65,7 @@ def train_control(
     with alone(folder := Path(folder)):
         run = _start(folder / STATE_FILE, config, device)
         draw = partial(_drawn, [_stream(clips, config) for clips in (speech, sounds)], config)
-        batches = drawn_ahead(draw, run.step, workers)
+        batches = prefetched(draw, run.step, workers)
         torch.set_flush_denormal(True)
         saved = time.monotonic()
         try:

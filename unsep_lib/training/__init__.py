@@ -1,6 +1,6 @@
 """Training a prior from clips of one kind of source."""
 
 from unsep_lib.training.config import TrainingConfig
-from unsep_lib.training.loop import Progress, train
+from unsep_lib.training.loop import TrainingProgress, train
 
-__all__ = ["Progress", "TrainingConfig", "train"]
+__all__ = ["TrainingConfig", "TrainingProgress", "train"]

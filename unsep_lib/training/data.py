@@ -16,8 +16,9 @@ from unsep_lib.audio import SAMPLE_RATE, read_mono, resample, rms_dbfs, scale_to
 from unsep_lib.data.clips import SPEAKER_FOLDERS, Clip, draw_start, read_crop, speaker_of
 
 CACHE_BYTES = 600 << 20  # decoded 16 kHz audio kept in memory, as 16-bit integers
+LEAST_PEAK = 1e-12  # so that silence is not divided by zero
 CACHED_SECONDS = 60.0  # longer clips are read crop by crop instead
-INT16_SCALE = 32767.0
+INT16_MAX = 32767.0
 SPEEDS = ((21, 25), (9, 10), (19, 20), (1, 1), (20, 19), (10, 9), (25, 21))  # ±3 semitones
 DELAY_SHARE = 0.25  # crops whose source starts late, as later sources of a mixture do
 FILTER_POINTS, FILTER_DB = 6, 3.0  # random equaliser: control frequencies, standard deviation in dB
@@ -40,31 +41,36 @@ class Cut(NamedTuple):
 
 
 class ClipCache:
-    """Decoded clips at 16 kHz, the least recently used dropped first; long clips are never held whole."""
+    """Decoded clips at 16 kHz, the least recently used dropped first; long clips are never held whole.
+
+    A clip is kept as 16-bit integers of its own peak: a float file may exceed full scale, or lie far below it.
+    """
 
     def __init__(self, limit: int = CACHE_BYTES):
         self.limit, self.size = limit, 0
-        self._clips: OrderedDict[str, numpy.ndarray] = OrderedDict()
+        self._clips: OrderedDict[str, tuple[numpy.ndarray, float]] = OrderedDict()
 
     def crop(self, clip: Clip, start: float, seconds: float) -> torch.Tensor:
         """Mono samples [time] at 16 kHz from `start`, zero-padded to `seconds`."""
         if clip.seconds > CACHED_SECONDS:
             return read_crop(clip, start, seconds)
-        samples, first = self._decoded(clip), round(start * SAMPLE_RATE)
+        (samples, peak), first = self._decoded(clip), round(start * SAMPLE_RATE)
         length = round(seconds * SAMPLE_RATE)
-        piece = torch.from_numpy(samples[first : first + length].astype(numpy.float32) / INT16_SCALE)
+        piece = torch.from_numpy(samples[first : first + length].astype(numpy.float32)) * (peak / INT16_MAX)
         return functional.pad(piece, (0, length - len(piece)))
 
-    def _decoded(self, clip: Clip) -> numpy.ndarray:
+    def _decoded(self, clip: Clip) -> tuple[numpy.ndarray, float]:
         if clip.file in self._clips:
             self._clips.move_to_end(clip.file)
             return self._clips[clip.file]
-        samples = (read_mono(clip.file).clamp(-1, 1) * INT16_SCALE).round().numpy().astype(numpy.int16)
-        self._clips[clip.file] = samples
+        decoded = read_mono(clip.file)
+        peak = max(decoded.abs().max().item(), LEAST_PEAK)
+        samples = (decoded * (INT16_MAX / peak)).round().numpy().astype(numpy.int16)
+        self._clips[clip.file] = samples, peak
         self.size += samples.nbytes
         while self.size > self.limit and len(self._clips) > 1:
-            self.size -= self._clips.popitem(last=False)[1].nbytes
-        return samples
+            self.size -= self._clips.popitem(last=False)[1][0].nbytes
+        return samples, peak
 
 
 class CropStream:
@@ -202,7 +208,7 @@ def _filtered(crop: torch.Tensor, generator: numpy.random.Generator) -> torch.Te
     return filtered
 
 
-AHEAD = 4  # batches that each worker holds ready
+PREFETCHED = 4  # batches that each worker holds ready
 
 
 class Steps(Dataset[T | ValueError], Generic[T]):
@@ -218,10 +224,10 @@ class Steps(Dataset[T | ValueError], Generic[T]):
             return error
 
 
-def drawn_ahead(draw: Callable[[int], T], first: int, workers: int) -> Iterator[T]:
-    """`draw(first)`, `draw(first + 1)`, …, in order and without end, drawn by `workers` processes ahead of time.
+def prefetched(draw: Callable[[int], T], first: int, workers: int) -> Iterator[T]:
+    """`draw(first)`, `draw(first + 1)`, …, in order and without end, prefetched by `workers` processes.
 
-    What is drawn must depend on the step alone; `draw` must be picklable. workers 0: drawn when asked for.
+    What is drawn must depend on the step alone; `draw` must be picklable. workers 0: drawn when needed.
 
     Raises:
         ValueError: fewer workers than 0, and whatever ValueError `draw` raises.
@@ -233,7 +239,7 @@ def drawn_ahead(draw: Callable[[int], T], first: int, workers: int) -> Iterator[
         batch_size=None,
         sampler=count(first),
         num_workers=workers,
-        prefetch_factor=AHEAD if workers else None,
+        prefetch_factor=PREFETCHED if workers else None,
         multiprocessing_context="spawn" if workers else None,
     )
     for drawn in loader:

@@ -1,17 +1,20 @@
-"""Several processes that train one prior: `accelerate launch`, or torchrun, starts them and says who is who."""
+"""Several processes that train one prior, by accelerate: `accelerate launch -m unsep_lib train …` starts them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from torch import distributed
 
-LAUNCHED = {"rank": "RANK", "count": "WORLD_SIZE", "local_rank": "LOCAL_RANK"}  # the variables that torchrun sets
-PRECISIONS = {"no": False, "bf16": True}  # of `accelerate launch --mixed_precision`; fp16 would need loss scaling
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+LAUNCHED = {"rank": "RANK", "count": "WORLD_SIZE", "local_rank": "LOCAL_RANK"}  # the variables that launchers set
+PRECISIONS = {"no": False, "bf16": True}  # of `accelerate launch --mixed_precision`
 
 
 @dataclass(frozen=True)
@@ -35,34 +38,10 @@ class Processes:
         """Which examples of all processes' `batch` · `count` are this one's."""
         return range(self.rank * batch, (self.rank + 1) * batch)
 
-    def average(self, tensors: Iterable[torch.Tensor]) -> None:
-        """Replace each tensor by its mean over the processes."""
-        if self.count > 1:
-            for tensor in tensors:
-                distributed.all_reduce(tensor)
-                tensor /= self.count
-
 
 def launched() -> Processes:
     """The processes that a launcher started together (RANK, WORLD_SIZE, LOCAL_RANK); one if there is no launcher."""
     return Processes(**{field: int(os.environ[name]) for field, name in LAUNCHED.items() if name in os.environ})
-
-
-@contextmanager
-def joined(device: str) -> Iterator[Processes]:
-    """The launched processes, able to average over one another."""
-    processes = launched()
-    if processes.count == 1:
-        yield processes
-        return
-    own = processes.device(device)
-    distributed.init_process_group(
-        "gloo" if own.type == "cpu" else "nccl", device_id=None if own.type == "cpu" else own
-    )
-    try:
-        yield processes
-    finally:
-        distributed.destroy_process_group()
 
 
 def launched_in_bfloat16() -> bool:
@@ -75,3 +54,25 @@ def launched_in_bfloat16() -> bool:
     if asked not in PRECISIONS:
         raise ValueError(f"expected --mixed_precision no or bf16, got {asked}")
     return PRECISIONS[asked]
+
+
+@contextmanager
+def accelerated(device: str, bfloat16: bool) -> Iterator[Accelerator]:
+    """An `Accelerator` for one run; its process group and its state, which accelerate keeps globally, end with it.
+
+    Raises:
+        ValueError: accelerate is not installed, or a launcher asked for a precision other than bf16 or none.
+    """
+    try:
+        from accelerate import Accelerator
+        from accelerate.state import AcceleratorState
+    except ImportError as error:
+        raise ValueError("training needs the package accelerate: pip install accelerate") from error
+    precision = "bf16" if launched_in_bfloat16() or bfloat16 else "no"
+    # The caller puts the prior on the device that was asked for, which may be the second of several GPUs.
+    accelerator = Accelerator(cpu=torch.device(device).type == "cpu", mixed_precision=precision, device_placement=False)
+    try:
+        yield accelerator
+    finally:
+        accelerator.end_training()
+        AcceleratorState._reset_state(reset_partial_state=True)

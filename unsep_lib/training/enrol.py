@@ -12,7 +12,7 @@ from unsep_lib.data.layouts import Entry
 from unsep_lib.data.prepare import Skipped, describe
 from unsep_lib.priors.edm import fastest_precision
 from unsep_lib.training.config import TrainingConfig
-from unsep_lib.training.loop import Progress, train
+from unsep_lib.training.loop import TrainingProgress, train
 
 ENROL_STEPS = 100  # of eight crops of two seconds
 WARMUP_STEPS = 20
@@ -28,7 +28,7 @@ def enrol(
     steps: int = ENROL_STEPS,
     device: str = "cpu",
     bfloat16: bool | None = None,
-    on_step: Callable[[Progress], None] | None = None,
+    on_step: Callable[[TrainingProgress], None] | None = None,
 ) -> Path:
     """Fine-tune the prior `base` on clips of one source; returns `folder/name.safetensors`.
 

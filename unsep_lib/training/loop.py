@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy
 import torch
+from torch import nn
 
 from unsep_lib.data.clips import Clip, labels_of
 from unsep_lib.files import alone
@@ -19,10 +21,13 @@ from unsep_lib.networks.unet import with_example, with_labels
 from unsep_lib.priors.checkpoints import card_of, find_prior, load_prior, save_prior
 from unsep_lib.priors.edm import EdmPrior
 from unsep_lib.training.config import TrainingConfig
-from unsep_lib.training.data import CropStream, drawn_ahead
-from unsep_lib.training.distributed import Processes, joined
+from unsep_lib.training.data import CropStream, prefetched
+from unsep_lib.training.distributed import Processes, accelerated, launched
 from unsep_lib.training.loss import denoising_loss, draw_sigma, example_losses, validation_loss
-from unsep_lib.training.state import Beginning, TrainingState, new_prior
+from unsep_lib.training.state import CardStart, TrainingState, begun_from, new_prior
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 CHECKPOINT_SECONDS = 120.0  # a kill loses at most this much training
 VALIDATION_SECONDS = 300.0
@@ -32,8 +37,8 @@ STATE_FILE = "state.pt"
 
 
 @dataclass(frozen=True)
-class Progress:
-    """What `on_step` is told: counters, the smoothed loss, and what remains."""
+class TrainingProgress:
+    """What `on_step` receives: counters, the smoothed loss, and what remains."""
 
     step: int
     seconds: float
@@ -80,7 +85,8 @@ def train(
     bfloat16: bool = False,
     compiled: bool = False,
     workers: int = 0,
-    on_step: Callable[[Progress], None] | None = None,
+    on_start: Callable[[tuple[str, ...]], None] | None = None,
+    on_step: Callable[[TrainingProgress], None] | None = None,
 ) -> Path:
     """Train a prior on the clips of split "train" and return its file, `folder/name.safetensors`.
 
@@ -90,16 +96,18 @@ def train(
     have beside them are added, each begun as "no label", and with `config.example` it gets an example encoder if it has
     none, which changes nothing at first. bfloat16: multiply in bfloat16 (weights stay float32); twice as fast on
     processors with AMX, slower on others. compiled: fuse the network's steps first, which takes half a minute and pays
-    on GPUs. workers: processes that read the crops ahead of time; the crops are the same with any number of them.
-    Processes that `accelerate launch` or torchrun started together train one prior on batches as many times as large as
-    they are many: each reads its own crops, the gradients are averaged, the first writes the files and calls `on_step`.
+    on GPUs. workers: processes that prefetch crops; the crops are the same with any number of them. on_start receives
+    the labels that the prior will know. Processes that `accelerate launch` started together train one prior on batches
+    as many times as large as they are many: each reads its own crops, the gradients are averaged, the first writes the
+    files and calls `on_start` and `on_step`.
 
     Raises:
-        ValueError: no training clips, another recipe or another run in `folder`, or a warm start that does not fit.
+        ValueError: no training clips; another recipe, other clips or another warm start in `folder`; a warm start that
+            does not fit; or a loss that is not finite: then `folder` keeps the last good state.
     """
-    with joined(device) as processes, alone(folder) if processes.first else nullcontext():
+    with accelerated(device, bfloat16) as accelerator, alone(folder) if launched().first else nullcontext():
         return _train_held(
-            name, clips, Path(folder), config, warm_start, processes, device, bfloat16, compiled, workers, on_step
+            name, clips, Path(folder), config, warm_start, accelerator, device, compiled, workers, on_start, on_step
         )
 
 
@@ -109,50 +117,83 @@ def _train_held(
     folder: Path,
     config: TrainingConfig,
     warm_start: str | None,
-    processes: Processes,
+    accelerator: Accelerator,
     device: str,
-    bfloat16: bool,
     compiled: bool,
     workers: int,
-    on_step: Callable[[Progress], None] | None,
+    on_start: Callable[[tuple[str, ...]], None] | None,
+    on_step: Callable[[TrainingProgress], None] | None,
 ) -> Path:
+    # The network, its optimisers and what it is trained on.
+    processes = launched()
     target = processes.device(device)
     state = _start(clips, folder / STATE_FILE, config, warm_start, target)
     if compiled:
         state.prior.network.compile_body()
+    model, *optimisers = accelerator.prepare(state.prior, *state.optimisers)
     stream = _stream(clips, "train", state.prior.labels, config, numpy.random.default_rng(config.seed))
-    batches = drawn_ahead(partial(_drawn, stream, config, processes), state.step, workers)
-    validation = _validation_crops(clips, state.prior.labels, config)
-    card = _card(name, clips, config, warm_start)
+    batches = prefetched(partial(_drawn, stream, config, processes), state.step, workers)
+
+    # What is written: the state, and the prior with its card.
+    save = partial(_save, state, folder, name, _card(name, clips, config, warm_start),
+                   _validation_crops(clips, state.prior.labels, config))  # fmt: skip
+    saved, saved_step = time.monotonic(), state.step
     torch.set_flush_denormal(True)
-    saved = time.monotonic()
+    if processes.first and on_start is not None:
+        on_start(state.prior.labels)
     try:
         while config.progress(state.step, state.seconds) < 1.0:
+            # Gradient.
             began = time.monotonic()
             batch = next(batches)
-            loss = _step(state, batch, processes, target, bfloat16, began)
+            loss, norm = _gradient(state, model, batch, accelerator, target)
+            if not math.isfinite(loss + norm):
+                state.diverged = True
+                raise ValueError(_diverged(folder, name, state.step + 1, loss, saved_step))
+
+            # Checkpoint: here, because these weights have just given a finite loss.
             if processes.first and time.monotonic() - saved > CHECKPOINT_SECONDS:
-                _save(state, folder, name, card, validation)
-                saved = time.monotonic()
+                paused = time.monotonic()
+                save()
+                saved, saved_step = time.monotonic(), state.step
+                began += saved - paused
+
+            # Step.
+            _advance(state, optimisers, loss, began, accelerator, target)
             if processes.first and on_step is not None:
-                on_step(_progress(state, loss, batch.skipped))
+                on_step(_progress(state, batch.skipped))
+        if not state.is_finite():
+            state.diverged = True
+            raise ValueError(_diverged(folder, name, state.step, math.nan, saved_step))
     finally:
         torch.set_flush_denormal(False)
-        if processes.first:
-            _save(state, folder, name, card, validation)
+        if processes.first and not state.diverged and state.is_finite():
+            save()
     return folder / f"{name}.safetensors"
+
+
+def _diverged(folder: Path, name: str, step: int, loss: float, saved_step: int) -> str:
+    if not saved_step:
+        return f"{folder}: the loss of step {step} is {loss}; nothing was written; try a smaller --rate"
+    return (
+        f"{folder}: the loss of step {step} is {loss}; step {saved_step} is kept there, and nothing was installed; "
+        f"go on from it in another folder with `--from {folder / name}.safetensors` and a smaller --rate"
+    )
 
 
 def _start(
     clips: Sequence[Clip], path: Path, config: TrainingConfig, warm_start: str | None, device: torch.device
 ) -> TrainingState:
+    """The run that `path` holds, or a new one."""
+    labels = [label for label in labels_of([clip for clip in clips if clip.split == "train"]) if " " not in label]
+    begun = begun_from(clips, warm_start)
     if path.is_file():
-        return TrainingState.load(path, config, device)
+        return TrainingState.load(path, config, begun, labels, device)
     if warm_start is not None:
         prior = load_prior(warm_start, device)
         if not isinstance(prior, EdmPrior):
             raise ValueError(f"{warm_start}: expected a prior that `unsep train` made, got {type(prior).__name__}")
-        prior = with_new_labels(prior, labels_of(clips))
+        prior = with_new_labels(prior, labels)
         if prior.network.config.example != config.example:
             if prior.network.config.example:
                 raise ValueError(
@@ -161,10 +202,9 @@ def _start(
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(config.seed)
                 prior.network = with_example(prior.network, config.example)
-        return TrainingState(prior.train().requires_grad_(True), config)
-    labels = [label for label in labels_of(clips) if " " not in label]
+        return TrainingState(prior.to(device).train().requires_grad_(True), config, begun)
     stream = _stream(clips, "train", labels, config, numpy.random.default_rng(config.seed))
-    return TrainingState(new_prior(stream, labels, config).to(device), config)
+    return TrainingState(new_prior(stream, labels, config).to(device), config, begun)
 
 
 def with_new_labels(prior: EdmPrior, labels: Sequence[str]) -> EdmPrior:
@@ -194,30 +234,40 @@ def _validation_crops(clips: Sequence[Clip], labels: Sequence[str], config: Trai
     return Validation(*stream.pairs_with([generator] * VALIDATION_CROPS, config.example_seconds))
 
 
-def _step(
-    state: TrainingState, batch: Batch, processes: Processes, device: torch.device, bfloat16: bool, began: float
-) -> float:
+def _gradient(
+    state: TrainingState, model: nn.Module, batch: Batch, accelerator: Accelerator, device: torch.device
+) -> tuple[float, float]:
+    """Leave the loss's clipped gradient, averaged over the processes; returns the loss and the gradient's norm."""
     config = state.config
-    state.set_rate(config.rate(state.step, config.progress(state.step, state.seconds)))
-    told = _told(state, batch.label, processes)
-    clean, label, sigma, noise = (part.to(device) for part in (batch.clean, *told, batch.noise))
-    with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-        example = _told_example(state, batch.example, processes, device)
-        loss = denoising_loss(state.prior, clean, label, sigma, noise, example).mean()
-    loss.backward()
-    processes.average(one.grad for one in state.prior.parameters() if one.grad is not None)
-    torch.nn.utils.clip_grad_norm_(state.prior.parameters(), config.gradient_clip)
-    for optimiser in state.optimisers:
+    label, sigma = _conditions(state, batch.label, launched())
+    clean, label, sigma, noise = (part.to(device) for part in (batch.clean, label, sigma, batch.noise))
+    with accelerator.autocast():
+        example = _encoded(state, batch.example, launched(), device)
+        loss = denoising_loss(model, clean, label, sigma, noise, example).mean()
+    accelerator.backward(loss)
+    norm = accelerator.clip_grad_norm_(model.parameters(), config.gradient_clip)
+    return float(accelerator.reduce(loss.detach(), "mean")), float(norm)
+
+
+def _advance(
+    state: TrainingState,
+    optimisers: Sequence[torch.optim.Optimizer],
+    loss: float,
+    began: float,
+    accelerator: Accelerator,
+    device: torch.device,
+) -> None:
+    """Apply the gradient and count the step; `began`: when it began, by this process's clock."""
+    state.set_rate(state.config.rate(state.step, state.config.progress(state.step, state.seconds)))
+    for optimiser in optimisers:
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
     state.step += 1
+    state.drawn = state.generator.bit_generator.state
     state.update_ema()
-    means = torch.tensor([loss.item(), time.monotonic() - began], dtype=torch.float64, device=device)
-    processes.average([means])
-    loss_of_all, seconds = means.tolist()
-    state.seconds += seconds
-    _log(state, loss_of_all)
-    return state.log[-1]["loss"]
+    elapsed = torch.tensor(time.monotonic() - began, device=device)
+    state.seconds += float(accelerator.reduce(elapsed, "mean"))  # the same in all processes: they stop together
+    _log(state, loss)
 
 
 def _drawn(stream: CropStream, config: TrainingConfig, processes: Processes, step: int) -> Batch:
@@ -231,18 +281,18 @@ def _drawn(stream: CropStream, config: TrainingConfig, processes: Processes, ste
     return Batch(clean, label, torch.from_numpy(noise), len(stream.skipped), example)
 
 
-def _told(state: TrainingState, label: torch.Tensor, processes: Processes) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the prior is told of this process's crops, drawn for all at once: label or none, and noise level."""
+def _conditions(state: TrainingState, label: torch.Tensor, processes: Processes) -> tuple[torch.Tensor, torch.Tensor]:
+    """Label index, or that of no label, and noise level of this process's crops, drawn for all processes at once."""
     config, places = state.config, processes.places(state.config.batch)
     total, own = config.batch * processes.count, slice(places.start, places.stop)
     unlabelled = torch.from_numpy(state.generator.random(total) < config.null_label)[own]
     return label.masked_fill(unlabelled, len(state.prior.labels)), draw_sigma(total, state.generator)[own]
 
 
-def _told_example(
+def _encoded(
     state: TrainingState, example: torch.Tensor | None, processes: Processes, device: torch.device
 ) -> torch.Tensor | None:
-    """What the prior is told of the crops' examples [crop, number], nothing (zeros) for a share of them."""
+    """The codes [crop, number] of the crops' examples, zeros (no example) for a share of them."""
     if example is None:
         return None
     config, places = state.config, processes.places(state.config.batch)
@@ -264,13 +314,13 @@ def _log(state: TrainingState, loss: float) -> None:
     row.update({"step": state.step, "seconds": state.seconds, "loss": mean, "count": count})
 
 
-def _progress(state: TrainingState, loss: float, skipped: int) -> Progress:
-    config = state.config
+def _progress(state: TrainingState, skipped: int) -> TrainingProgress:
+    config, loss = state.config, state.log[-1]["loss"]
     audio = state.step * config.batch * config.crop_seconds / state.seconds
-    return Progress(state.step, state.seconds, config.progress(state.step, state.seconds), loss, audio, skipped)
+    return TrainingProgress(state.step, state.seconds, config.progress(state.step, state.seconds), loss, audio, skipped)
 
 
-def _save(state: TrainingState, folder: Path, name: str, card: Beginning, validation: Validation | None) -> None:
+def _save(state: TrainingState, folder: Path, name: str, card: CardStart, validation: Validation | None) -> None:
     if validation is not None and state.log:
         due = state.seconds - max((row["seconds"] for row in state.log if "bands" in row), default=0.0)
         if due > VALIDATION_SECONDS or state.config.progress(state.step, state.seconds) >= 1.0:
@@ -284,7 +334,7 @@ def _save(state: TrainingState, folder: Path, name: str, card: Beginning, valida
     save_prior(folder / f"{name}.safetensors", state.ema, {**card, "steps": state.step, "hours": hours, "curve": curve})
 
 
-def _card(name: str, clips: Sequence[Clip], config: TrainingConfig, warm_start: str | None) -> Beginning:
+def _card(name: str, clips: Sequence[Clip], config: TrainingConfig, warm_start: str | None) -> CardStart:
     corpora: dict[str, dict[str, float]] = {}
     for clip in clips:
         if clip.split == "train":

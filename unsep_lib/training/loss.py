@@ -1,4 +1,4 @@
-"""The denoising objective: which noise levels, how weighted, and a fixed yardstick of it."""
+"""The denoising objective: its noise levels, its weights, and the validation loss."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 
 import numpy
 import torch
+from torch import nn
 
 from unsep_lib.priors.edm import SIGMA_MAX, SIGMA_MIN, EdmPrior
 
@@ -13,7 +14,7 @@ DATA_SCALE = 0.08  # −22 dBFS, the RMS of a source in a mixture: EDM's σ_data
 FOCUS_LOW, FOCUS_HIGH = 0.01, 0.7  # below: the recordings' own noise; above: nothing can be known
 FOCUS_SHARE = 0.85  # of the draws lie between the two
 EXAMPLE_SIGMAS = (0.25, 0.5, 1.0, 1.5)  # where a separation decides which source is whose
-YARDSTICK_BANDS = 8  # octiles of ln σ that the validation loss is reported in
+VALIDATION_BANDS = 8  # octiles of ln σ that the validation loss is reported in
 
 
 def draw_sigma(size: int, generator: numpy.random.Generator) -> torch.Tensor:
@@ -31,7 +32,7 @@ def draw_sigma(size: int, generator: numpy.random.Generator) -> torch.Tensor:
 
 
 def denoising_loss(
-    prior: EdmPrior,
+    prior: nn.Module,
     clean: torch.Tensor,
     label: torch.Tensor,
     sigma: torch.Tensor,
@@ -41,7 +42,8 @@ def denoising_loss(
     """Weighted denoising error of each example [batch].
 
     `λ(σ) · mean((D(x + σ n) − x)²)` with `λ = (σ² + s²)/(σ s)²`, s = 0.08 (EDM, arXiv 2206.00364);
-    clean, noise [batch, time]; sigma, label [batch]; example [batch, number]: what `EdmPrior.encode` makes of examples.
+    prior: an `EdmPrior`, or one that accelerate wrapped; clean, noise [batch, time]; sigma, label [batch]; example
+    [batch, number]: what `EdmPrior.encode` makes of examples.
     """
     denoised = prior(clean + sigma[:, None] * noise, sigma, label, example)
     weight = (sigma**2 + DATA_SCALE**2) / (sigma * DATA_SCALE) ** 2
@@ -66,15 +68,15 @@ def validation_loss(prior: EdmPrior, clean: torch.Tensor, label: torch.Tensor, b
     for rows in torch.arange(count).split(batch):
         parts = (part[rows].to(device) for part in (clean, label, sigma, noise))
         losses.append(denoising_loss(prior, *parts).cpu())
-    every, band = torch.cat(losses), (quantile * YARDSTICK_BANDS).long()
-    return [every[band == index].mean().item() for index in range(YARDSTICK_BANDS)]
+    every, band = torch.cat(losses), (quantile * VALIDATION_BANDS).long()
+    return [every[band == index].mean().item() for index in range(VALIDATION_BANDS)]
 
 
 @torch.no_grad()
 def example_losses(
     prior: EdmPrior, clean: torch.Tensor, label: torch.Tensor, example: torch.Tensor, batch: int = 16
 ) -> dict[str, list[float]]:
-    """The loss on fixed crops [crop, time] at `EXAMPLE_SIGMAS`, told the right example, another crop's, and none.
+    """The loss on fixed crops [crop, time] at `EXAMPLE_SIGMAS`, with the right example, another crop's, and none.
 
     example [crop, time]; the noise is seeded. What an example is worth is none − right; that other − right is positive
     shows that it says which source is meant, and not only that it is some.
@@ -83,11 +85,11 @@ def example_losses(
     right = torch.cat([prior.encode(part.to(device)) for part in example.split(batch)])
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
     losses: dict[str, list[float]] = {}
-    for name, told in (("right", right), ("other", right.roll(1, dims=0)), ("none", torch.zeros_like(right))):
+    for name, given in (("right", right), ("other", right.roll(1, dims=0)), ("none", torch.zeros_like(right))):
         losses[name] = []
         for sigma in EXAMPLE_SIGMAS:
             everywhere = torch.full((len(clean),), sigma)
-            parts = (part.to(device).split(batch) for part in (clean, label, everywhere, noise, told))
+            parts = (part.to(device).split(batch) for part in (clean, label, everywhere, noise, given))
             rows = torch.cat([denoising_loss(prior, *row) for row in zip(*parts, strict=True)])
             losses[name].append(rows.mean().item())
     return losses
