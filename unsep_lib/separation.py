@@ -476,10 +476,12 @@ def as_samples(mixture: object) -> torch.Tensor:
         ValueError: another shape, no real floating-point numbers, NaN or infinity.
     """
     try:
-        samples = mixture if isinstance(mixture, torch.Tensor) else torch.from_numpy(numpy.array(mixture))
+        if not isinstance(mixture, torch.Tensor):
+            array = numpy.array(mixture)
+            mixture = torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"expected samples [time] or [channel, time], got {type(mixture).__name__}") from error
-    shape = tuple(samples.shape)
+    samples, shape = mixture, tuple(mixture.shape)
     if samples.ndim not in (1, 2) or samples.numel() == 0:
         raise ValueError(f"expected samples [time] or [channel, time], got shape {shape}")
     if not samples.is_floating_point():

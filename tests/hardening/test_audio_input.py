@@ -92,6 +92,7 @@ ENTRIES = (
         prepare,
         dict.fromkeys(NO_FILE, "no audio files found")
         | dict.fromkeys(BROKEN_NAMES[4:], SKIPPED)
+        | {"M4A": "no audio files found"}
         | dict.fromkeys(("silence", "subnormal"), SKIPPED),
     ),
     Entry("train", train, dict.fromkeys((*BROKEN_NAMES, "silence"), "no usable crop"), (*BROKEN_NAMES, *PLAIN)),

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import numpy
 import pytest
 import torch
 
@@ -140,6 +141,37 @@ SAMPLES = (
     given("silence", lambda: torch.zeros(1600)),
     given("DC", lambda: torch.full((1600,), 0.5)),
     given("one sample", partial(samples, 1)),
+    given("numpy", lambda: samples(1600).numpy()),
+    given("numpy float64", lambda: samples(2, 1600).double().numpy()),
+    given("a list", lambda: samples(1600).tolist()),
+    given("time first", partial(samples, 1600, 2)),
+    given("time first in numpy", lambda: samples(1600, 2).numpy()),
+    given("backwards in numpy", lambda: samples(2, 1600).numpy()[:, ::-1]),
+    given("every other sample", lambda: samples(2, 3200)[:, ::2]),
+    given("Fortran order", lambda: numpy.asfortranarray(samples(2, 1600).numpy())),
+    given("read-only", lambda: numpy.broadcast_to(samples(1600).numpy(), (2, 1600))),
+    given("with a gradient", lambda: samples(1600).requires_grad_()),
+    given("bfloat16", partial(samples, 1600, dtype=torch.bfloat16)),
+    given("phase-inverted stereo", lambda: torch.stack([samples(1600), -samples(1600)])),
+    given("one silent channel", lambda: torch.stack([samples(1600), torch.zeros(1600)])),
+    given("a millionth of full scale", lambda: 1e-6 * samples(1600)),
+    given("a thousand times full scale", lambda: 1e4 * samples(1600)),
+    given("100 channels", partial(samples, 100, 1600), says="at most 64 channels"),
+    given("numpy int16", lambda: numpy.zeros(1600, numpy.int16), says="expected real floating-point samples"),
+    given("numpy complex", lambda: numpy.zeros(1600, complex), says="expected real floating-point samples"),
+    given("booleans", lambda: numpy.zeros(1600, bool), says="expected real floating-point samples"),
+    given("text", lambda: numpy.array(["a"] * 100), says="expected samples"),
+    given("objects", lambda: numpy.array([None] * 100), says="expected samples"),
+    given("nothing", lambda: None, says="expected samples"),
+    given("NaN in numpy", lambda: numpy.full(1600, numpy.nan), says="NaN or infinity"),
+    *(
+        given(f"rate {name}", partial(samples, 1600), rate)
+        for name, rate in (("16000.0", 16_000.0), ("numpy", numpy.int64(16_000)), ("float32", numpy.float32(44_100)))
+    ),
+    *(
+        given(f"rate {rate!r}", partial(samples, 1600), rate, says="expected a sample rate")
+        for rate in (None, "16000", 16_000.5, float("nan"), float("inf"), True, [16_000], 1j)
+    ),
     given("8 channels", partial(samples, 8, 1600)),
     *(given(f"{rate} Hz", partial(samples, 1600), rate) for rate in RATES),
     *(given(f"rate {rate}", partial(samples, 1600), rate, says="expected a sample rate") for rate in (0, -1, 2**31)),
@@ -151,7 +183,8 @@ def separate_samples(place, thing):
 
     given_samples, rate = thing
     found = separate(given_samples, [load_prior("speech"), load_prior("sound")], rate, solver="projection", steps=1)
-    assert found.sources.shape[-1] == given_samples.shape[-1]
+    shape = numpy.shape(given_samples) if isinstance(given_samples, list) else given_samples.shape
+    assert found.residual.numel() == numpy.prod(shape)
     assert found.sources.isfinite().all() and found.residual.isfinite().all()
 
 

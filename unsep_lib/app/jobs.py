@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import threading
 import zipfile
@@ -13,7 +14,7 @@ import torch
 
 from unsep_lib.app.job_queue import Cancelled
 from unsep_lib.app.recordings import Recording
-from unsep_lib.audio import SAMPLE_RATE, resample
+from unsep_lib.audio import SAMPLE_RATE, mono, resample
 from unsep_lib.priors.checkpoints import available_priors, card_of
 from unsep_lib.separation import Separation, separate
 from unsep_lib.solvers import Snapshot
@@ -48,11 +49,11 @@ class Job:
 
 
 def known_sources() -> list[str]:
-    """Every prior found, and each of its labels, as specifications."""
+    """Every prior found that can be read, and each of its labels, as specifications."""
     names = []
     for name, path in available_priors().items():
-        labels = card_of(path)["labels"]
-        names += [name, *(f"{name}:{label}" for label in labels)]
+        with contextlib.suppress(ValueError):  # a damaged file; `unsep separate --list` says what is wrong with it
+            names += [name, *(f"{name}:{label}" for label in card_of(path)["labels"])]
     return names
 
 
@@ -96,7 +97,7 @@ def tracks_of(separation: Separation) -> dict[str, torch.Tensor]:
 
 def at_working_rate(samples: torch.Tensor, sample_rate: int) -> torch.Tensor:
     """Samples [channel, time] as one channel [time] at 16 kHz, for pictures."""
-    return resample(samples.mean(dim=0), sample_rate, SAMPLE_RATE)
+    return resample(mono(samples), sample_rate, SAMPLE_RATE)
 
 
 def zipped(tracks: Mapping[str, torch.Tensor], sample_rate: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,11 @@ from pathlib import Path
 import soundfile
 
 from unsep_lib.app.limits import MOST_CHANNELS, MOST_MEGABYTES, MOST_SECONDS
-from unsep_lib.audio import SILENCE_DBFS, Audio, read_audio, rms_dbfs
+from unsep_lib.audio import READABLE, SILENCE_DBFS, UNKNOWN_FRAMES, Audio, open_audio, read_audio, rms_dbfs
 from unsep_lib.data.embedded import REPOSITORY, embedded_dir, embedded_mixtures
 from unsep_lib.source_spec import SourceSpec
 
-LIMITS = f"WAV, FLAC, OGG or MP3, mono or stereo, at most {MOST_SECONDS} seconds and {MOST_MEGABYTES} MB."
+LIMITS = f"{READABLE}, mono or stereo, at most {MOST_SECONDS} seconds and {MOST_MEGABYTES} MB."
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,12 @@ def read_upload(name: str, content: bytes) -> Recording:
     """
     check_size(name, len(content))
     with tempfile.TemporaryDirectory(prefix="unsep-") as folder:
-        path = Path(folder) / "upload"
+        path = Path(folder) / f"upload{Path(name).suffix}"
         path.write_bytes(content)
         try:
-            _check_duration(path)
-            audio = read_audio(path)
+            audio = _limited(path)
         except ValueError as error:
-            raise ValueError(str(error).replace(str(path), name)) from error
+            raise ValueError(str(error).replace(str(path), name).replace(path.name, name)) from error
     if len(audio.samples) > MOST_CHANNELS:
         raise ValueError(f"{name}: expected mono or stereo, got {len(audio.samples)} channels")
     if rms_dbfs(audio.samples) <= SILENCE_DBFS:
@@ -56,11 +56,20 @@ def read_upload(name: str, content: bytes) -> Recording:
     return Recording(name, name, audio)
 
 
-def _check_duration(path: Path) -> None:
-    try:
-        seconds = soundfile.info(path).duration
-    except (soundfile.LibsndfileError, RuntimeError):
-        return  # read_audio says what is wrong
+def _limited(path: Path) -> Audio:
+    """The file's audio; a header that promises too much is refused before anything is read."""
+    with contextlib.suppress(soundfile.LibsndfileError, RuntimeError):  # read_audio says what is wrong
+        header = soundfile.info(path)
+        if header.format != "MP3" and header.frames != UNKNOWN_FRAMES:  # neither of these knows its length
+            _check_duration(path, header.duration)
+    with open_audio(path) as file:
+        longest = (MOST_SECONDS + 1) * file.sample_rate
+    audio = read_audio(path, 0, longest)
+    _check_duration(path, audio.seconds)
+    return audio
+
+
+def _check_duration(path: Path, seconds: float) -> None:
     if seconds > MOST_SECONDS:
         raise ValueError(f"{path}: expected at most {MOST_SECONDS} seconds, got {seconds:.0f}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from unsep_lib.commands.options import Subparsers
+from unsep_lib.commands.options import Subparsers, note
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -25,7 +25,11 @@ def run(arguments: argparse.Namespace) -> int:
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     print(f"{'GPU':<12}{device}\n{'threads':<12}{torch.get_num_threads()}")
     for name, path in available_priors().items():
-        card = card_of(path)
+        try:
+            card = card_of(path)
+        except ValueError as error:
+            note(f"{name}: {error}")
+            continue
         size = path.stat().st_size / 1e6
         print(f"{'prior':<12}{name}: {size:.1f} MB, {card.get('hours', 0):.1f} h of training, {path}")
     return 0

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
 
+import platformdirs
 import torch
 
 from unsep_lib.stft import inverse_stft, stft
@@ -39,10 +44,21 @@ def hpss(mixture: torch.Tensor) -> torch.Tensor:
 
     It is told nothing, so which part belongs to which source is for the score to find out.
     """
+    _let_numba_cache()
     import librosa
 
     parts = librosa.decompose.hpss(stft(mixture[None])[0].numpy())
     return torch.stack([inverse_stft(torch.from_numpy(part)[None], mixture.shape[-1])[0] for part in parts])
+
+
+def _let_numba_cache() -> None:
+    """Name a folder for what numba compiles, where neither librosa's own nor the user's may be written to."""
+    package = find_spec("librosa")
+    folders = [Path(package.origin).parent] if package and package.origin else []
+    folders.append(platformdirs.user_cache_path("numba"))
+    existing = (next(path for path in (folder, *folder.parents) if path.exists()) for folder in folders)
+    if not any(os.access(folder, os.W_OK) for folder in existing):
+        os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"unsep-numba-{os.getpid()}"))
 
 
 def nmf_dictionary(clips: Sequence[torch.Tensor], components: int = NMF_COMPONENTS) -> torch.Tensor:
