@@ -9,9 +9,9 @@ import numpy
 import pytest
 import soundfile
 import torch
-
 from command_line import FAST, names, noise, write
 from places import REPOSITORY
+
 from unsep_lib.app import jobs, recordings
 from unsep_lib.audio import mono, read_audio, read_mono
 from unsep_lib.commands.main import main
@@ -131,7 +131,9 @@ def test_a_growing_track_is_whole_after_each_block(tmp_path):
 def run(*words, **environment):
     command = [sys.executable, "-m", "unsep_lib.commands.main", *words]
     path = os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return subprocess.run(command, capture_output=True, env=os.environ | {"PYTHONPATH": path} | environment, check=False)
+    return subprocess.run(
+        command, capture_output=True, env=os.environ | {"PYTHONPATH": path} | environment, check=False
+    )
 
 
 def test_the_module_runs_and_speaks_to_a_terminal_of_few_letters():
@@ -157,7 +159,7 @@ def test_the_users_commands_come_first_and_every_command_is_listed(capsys):
 def test_a_reader_that_leaves_ends_the_command_without_words(home):
     command = f"{sys.executable} -m unsep_lib separate --list | true"
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    ended = subprocess.run(["/bin/sh", "-c", command], capture_output=True, env=environment, check=False)  # noqa: S603
+    ended = subprocess.run(["/bin/sh", "-c", command], capture_output=True, env=environment, check=False)
     assert ended.returncode == 0 and ended.stderr == b""
 
 

@@ -161,6 +161,7 @@ def _piped(path: Path) -> Iterator[_InOrder]:
         with contextlib.suppress(BrokenPipeError), os.fdopen(into, "wb") as pipe, path.open("rb") as file:
             file.seek(_first_frame(file))  # in a pipe libsndfile does not look behind tags
             shutil.copyfileobj(file, pipe)
+            pipe.write(bytes(LARGEST_HEADER))  # a last frame that is cut off ends the file then, not the reading
 
     threading.Thread(target=feed, daemon=True).start()
     with _decoder_quiet():

@@ -118,6 +118,7 @@ def track(path: Path, sample_rate: int, channels: int) -> Iterator[Callable[[tor
     frames = 0
     with path.open("wb") as file:
         file.write(_wav_header(sample_rate, channels, 0))
+        file.flush()
 
         def write(samples: torch.Tensor) -> None:
             nonlocal frames

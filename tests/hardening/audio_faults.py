@@ -9,9 +9,9 @@ from functools import partial
 import numpy
 import soundfile
 import torch
+from places import REPOSITORY
 
 from hardening.cases import Fault
-from places import REPOSITORY
 from unsep_lib.streaming import track
 
 RATE = 16_000

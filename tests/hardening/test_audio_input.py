@@ -92,11 +92,11 @@ ENTRIES = (
         prepare,
         dict.fromkeys(NO_FILE, "no audio files found")
         | dict.fromkeys(BROKEN_NAMES[4:], SKIPPED)
-        | {"M4A": "no audio files found"}
+        | dict.fromkeys(("M4A", "name: no suffix but one"), "no audio files found")
         | dict.fromkeys(("silence", "subnormal"), SKIPPED),
     ),
     Entry("train", train, dict.fromkeys((*BROKEN_NAMES, "silence"), "no usable crop"), (*BROKEN_NAMES, *PLAIN)),
-    Entry("data mix", mix, {}, BROKEN_NAMES),
+    Entry("data mix", mix, {"half a FLAC": "no such audio file"}, BROKEN_NAMES),
     *([Entry("app upload", upload, UPLOAD, makes=False)] if find_spec("unsep_lib.app") else []),
 )
 

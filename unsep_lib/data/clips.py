@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy
 import torch
 
-from unsep_lib.audio import SAMPLE_RATE, Audio, read_audio, resample
+from unsep_lib.audio import SAMPLE_RATE, Audio, mono, read_audio, resample
 from unsep_lib.files import write_text
 
 SPAN_WINDOW = 0.050  # seconds; active spans are runs of windows … (arXiv 2512.07226, as released)
@@ -109,7 +109,7 @@ def read_crop(
     first = round(start * clip.sample_rate)
     count = round(seconds * clip.sample_rate)
     audio: Audio = read_audio(clip.file, first, min(first + count, clip.frames))
-    samples = resample(audio.samples.to(dtype).mean(dim=0), audio.sample_rate, sample_rate)
+    samples = resample(mono(audio.samples.to(dtype)), audio.sample_rate, sample_rate)
     length = round(seconds * sample_rate)
     return torch.nn.functional.pad(samples[:length], (0, max(0, length - len(samples))))
 

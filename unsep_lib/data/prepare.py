@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy
 import torch
 
-from unsep_lib.audio import SAMPLE_RATE, SILENCE_DBFS, read_audio, resample, rms_dbfs
+from unsep_lib.audio import SAMPLE_RATE, SILENCE_DBFS, mono, read_audio, resample, rms_dbfs
 from unsep_lib.data.clips import Clip, active_spans, read_lines, read_manifest, stored_name, write_lines, write_manifest
 from unsep_lib.data.layouts import LAYOUTS, Entry, Layout
 from unsep_lib.files import sha256
@@ -40,7 +40,7 @@ def describe(corpus: str, entry: Entry) -> Clip | Skipped:
     size, modified = file_stamp(entry.file)
     try:
         audio = read_audio(entry.file)
-        samples = audio.samples.mean(dim=0)
+        samples = mono(audio.samples)
         level = rms_dbfs(samples)
         if level <= SILENCE_DBFS:
             raise ValueError(f"{entry.file}: the file is silent")
