@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy
 import soundfile
 import torch
 import torchaudio.functional
@@ -58,6 +59,7 @@ UNKNOWN_FRAMES = (1 << 63) - 1  # libsndfile's answer where a header does not sa
 MOST_FRAMES = 1 << 34  # two days at 96 kHz; a header that promises more is damaged
 LARGEST_HEADER = 4096  # bytes; a longer file without samples holds some that its header does not tell of
 BLOCK = 1 << 18  # samples per channel that are decoded at a time
+MP3_FRAME = 1152  # samples
 ID3_HEADER, ID3_FOOTER = 10, 0x10  # bytes of a tag's header, and the flag of one more behind it
 CANCELLED = 0.01  # of the channels' power: channels whose mean has less are each other's inverse
 
@@ -91,6 +93,7 @@ class AudioFile:
     def __init__(self, path: Path, sound: _InOrder):
         self.path, self._sound = path, sound
         self.sample_rate, self.channels = int(sound.samplerate), int(sound.channels)
+        self._begun = False
         self.frames: int | None = None if sound.frames == UNKNOWN_FRAMES else int(sound.frames)
 
     def read(self, frames: int) -> torch.Tensor:
@@ -100,10 +103,29 @@ class AudioFile:
             ValueError: NaN or infinite samples.
         """
         with _quiet(self._sound):
-            samples = torch.from_numpy(self._sound.read(frames, dtype="float32", always_2d=True).T.copy())
+            piped = self._sound.format == "MP3" and self.frames is None
+            found = self._frame_by_frame(frames) if piped else self._decoded(frames)
+        samples = torch.from_numpy(found.T.copy())
         if not torch.isfinite(samples).all():
             raise ValueError(f"{self.path}: the samples contain NaN or infinity")
         return samples
+
+    def _decoded(self, frames: int) -> numpy.ndarray:
+        decoded: numpy.ndarray = self._sound.read(frames, dtype="float32", always_2d=True)
+        return decoded
+
+    def _frame_by_frame(self, frames: int) -> numpy.ndarray:
+        """An MP3 from a pipe: a last frame that is cut off is an error, and what was decoded with it would be lost."""
+        found = [numpy.zeros((0, self.channels), numpy.float32)]
+        try:
+            while frames > 0 and len(found[-1]) == (MP3_FRAME if len(found) > 1 else 0):
+                found.append(self._decoded(min(frames, MP3_FRAME)))
+                frames -= len(found[-1])
+        except soundfile.LibsndfileError:
+            if not self._begun and len(found) == 1:
+                raise
+        self._begun = True
+        return numpy.concatenate(found)
 
     def skip(self, frames: int) -> None:
         """Leave out the next samples."""
@@ -161,7 +183,6 @@ def _piped(path: Path) -> Iterator[_InOrder]:
         with contextlib.suppress(BrokenPipeError), os.fdopen(into, "wb") as pipe, path.open("rb") as file:
             file.seek(_first_frame(file))  # in a pipe libsndfile does not look behind tags
             shutil.copyfileobj(file, pipe)
-            pipe.write(bytes(LARGEST_HEADER))  # a last frame that is cut off ends the file then, not the reading
 
     threading.Thread(target=feed, daemon=True).start()
     with _decoder_quiet():
