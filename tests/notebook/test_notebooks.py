@@ -57,11 +57,14 @@ def test_the_series_is_there():
         "02_denoiser",
         "03_conditions",
         "04_loop",
+        "05_paper_solver",
         "06_truth",
+        "07_default",
         "08_experiments",
         "09_controls",
         "10_your_recording",
         "11_your_solver",
+        "A_network",
         GLOSSARY,
     ]
 

@@ -5,6 +5,7 @@ from itertools import chain
 
 import nbformat
 import pytest
+from course_rules import EXERCISE, prose
 
 from unsep_lib.commands.main import main
 from unsep_lib.data.embedded import REPOSITORY
@@ -94,7 +95,9 @@ def test_the_course_builds_by_one_command_and_only_its_solutions_change(tmp_path
                 exec(compile(theirs.source, path.name, "exec"), {})
             numbers.append(str(failure.value))
             assert theirs.outputs == [] and theirs.id == ours.id
-        assert numbers == [f"Exercise {n}: replace this line" for n in range(1, 1 + len(numbers))]
+        asked = EXERCISE.findall(prose(full.cells))
+        names = [number for number, _ in asked] or [str(n) for n in range(1, 1 + len(numbers))]
+        assert numbers == [f"Exercise {name}: replace this line" for name in names]
 
 
 def test_the_notebooks_own_folder_and_an_empty_one_are_refused(tmp_path, capsys):

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
+import numpy
 import torch
 
 from unsep_lib.audio import rms_dbfs
-from unsep_lib.evaluation.metrics import si_sdr
+from unsep_lib.evaluation.gaussian import gaussian_example
+from unsep_lib.evaluation.metrics import si_sdr, statistic
+from unsep_lib.networks.tf_layers import Attention
 from unsep_lib.priors.base import GaussianPrior
+from unsep_lib.priors.paper_schedule import paper_grid, posterior_variance
+from unsep_lib.solvers import Problem, Rule, Step, check_solver
+from unsep_lib.solvers.dirac import Dirac
+from unsep_lib.solvers.guidance import HYBRID_FLOOR, SPHERE_SCALE
+from unsep_lib.solvers.initialization import noisy_mixture
+from unsep_lib.solvers.mixture_consistency import share_by_power
+from unsep_lib.solvers.projection import Projection
 
 
 def _tones() -> tuple[torch.Tensor, torch.Tensor]:
@@ -83,3 +95,124 @@ def crossfades(function: Callable[..., object]) -> bool:
         and mixed[0].item() > 0.99
         and mixed[-1].item() < 0.01
     )
+
+
+PAIRS = ((0.7, 0.4), (0.1, 0.05), (0.02, 0.0))  # σ and σ_next of the steps that rules are compared on
+
+
+def _steps(rule: Rule, pairs: Sequence[tuple[float, float]] = PAIRS) -> list[Step]:
+    """What a variance-exploding rule makes of two Gaussian sources at several noise levels."""
+    example = gaussian_example(sources=2, length=512)
+    found = []
+    for sigma, sigma_next in pairs:
+        problem = Problem.seeded(example.mixture[None], example.priors, [7])
+        found.append(Step(*rule(problem, noisy_mixture(problem, sigma), sigma, sigma_next)))
+    return found
+
+
+def _same_rule(function: Rule, rule: Rule, tolerance: float) -> bool:
+    """Whether two rules agree in state and estimate: to the last bit for a tolerance of 0."""
+    for ours, mine in zip(_steps(rule), _steps(function), strict=True):
+        pairs = ((ours.state, mine.state), (ours.clean, mine.clean))
+        if not all(a.shape == b.shape and (a - b).abs().max() <= tolerance for a, b in pairs):
+            return False
+    return True
+
+
+def same_as_projection(function: Rule) -> bool:
+    """`function(problem, state, sigma, sigma_next)` is the library's projection, bit by bit."""
+    return _same_rule(function, Projection(), 0.0)
+
+
+def same_as_dirac(function: Rule) -> bool:
+    """The same rule as `Dirac` with the second of two sources eliminated, to rounding."""
+    return all(
+        (ours.state - mine.state).abs().max() < 1e-5
+        for ours, mine in zip(_steps(Dirac(eliminated=1)), _steps(_on_the_line(function)), strict=True)
+    )
+
+
+def _on_the_line(function: Rule) -> Rule:
+    def rule(problem: Problem, state: torch.Tensor, sigma: float, sigma_next: float) -> Step:
+        first = state[:, 0]
+        return function(problem, torch.stack([first, problem.mixture - first], dim=1), sigma, sigma_next)
+
+    return rule
+
+
+def hard_maximum(function: Callable[..., torch.Tensor]) -> bool:
+    """Guidance along the gradient, as long as the larger of DSG's length and the floor."""
+    gradient = torch.randn(2, 2, 400, generator=torch.Generator().manual_seed(1))
+    for sigma, sigma_next in pairwise(paper_grid()):
+        length = max(SPHERE_SCALE * math.sqrt(posterior_variance(sigma, sigma_next)), HYBRID_FLOOR)
+        expected = 20 * length * gradient / gradient.norm(dim=-1, keepdim=True)
+        if not torch.allclose(function(gradient, sigma, sigma_next), expected, rtol=1e-4):
+            return False
+    return True
+
+
+def fewest_for_a_decibel(function: Callable[[float, float], int | None]) -> bool:
+    """The fewest samples n whose mean has `10 log₁₀(1 + s²/n + (b/0.61)²)` below 1 dB, None if none has."""
+
+    def error(spread: float, bias: float, count: int) -> float:
+        return 10 * math.log10(1 + spread**2 / count + (bias / 0.61) ** 2)
+
+    for spread, bias in ((1.0, 0.0), (1.3, 0.1), (0.37, 0.2), (2.0, 0.25)):
+        count = function(spread, bias)
+        if count is None or error(spread, bias, count) > 1 or (count > 1 and error(spread, bias, count - 1) <= 1):
+            return False
+    return function(1.0, 0.5) is None
+
+
+def probability_flow(function: Rule) -> bool:
+    """The projection's estimate, and a step without fresh noise."""
+
+    def flow(problem: Problem, state: torch.Tensor, sigma: float, sigma_next: float) -> Step:
+        clean = share_by_power(problem.denoise(state, sigma), problem.mixture)
+        return Step(clean + sigma_next / sigma * (state - clean), clean)
+
+    return _same_rule(function, flow, 1e-5)
+
+
+def soft_consistency(function: Rule) -> bool:
+    """Moves by w r/K with w = 1/(1 + σ²), then noises anew; its sources add up in the end."""
+
+    def soft(problem: Problem, state: torch.Tensor, sigma: float, sigma_next: float) -> Step:
+        clean = problem.denoise(state, sigma)
+        clean = clean + problem.residual(clean)[:, None] / problem.sources / (1 + sigma**2)
+        return Step(clean + sigma_next * problem.noise.draw(), clean)
+
+    return _same_rule(function, soft, 1e-5) and check_solver(function).seed_decides
+
+
+def bootstrap_interval(function: Callable[[list[float]], tuple[float, float] | None]) -> bool:
+    """A 95 % bootstrap interval of the mean, None for fewer than eight mixtures."""
+    generator = numpy.random.default_rng(3)
+    for count in (8, 30):
+        values = generator.normal(2.0, 3.0, count)
+        ours, mine = statistic(values.tolist(), [str(number) for number in range(count)]), function(values.tolist())
+        if mine is None or max(abs(mine[0] - ours.low), abs(mine[1] - ours.high)) > 0.1 * values.std():
+            return False
+    return function([1.0] * 7) is None
+
+
+def most_agreeing(function: Callable[[torch.Tensor], int]) -> bool:
+    """The index of the answer with the highest mean SI-SDR against the others, of [answer, source, time]."""
+    generator = torch.Generator().manual_seed(4)
+    for place in range(5):
+        truth = torch.randn(2, 4000, generator=generator)
+        noise = torch.randn(5, 2, 4000, generator=generator)
+        levels = torch.full((5,), 0.5)
+        levels[place] = 0.1
+        if int(function(truth + levels[:, None, None] * noise)) != place:
+            return False
+    return True
+
+
+def attention_along_time(function: Callable[..., torch.Tensor]) -> bool:
+    """`function(maps, attention)`: every row of every map [batch, frequency, time, channel] is a line of its own."""
+    torch.manual_seed(0)
+    attention, maps = Attention(width=16, heads=4), torch.randn(2, 5, 7, 16)
+    expected = torch.stack([torch.stack([attention(row[None])[0] for row in clip]) for clip in maps])
+    found = function(maps, attention)
+    return found.shape == expected.shape and torch.allclose(found, expected, atol=1e-5)
