@@ -13,6 +13,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser("course", help="write the notebooks without their solutions")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--out", type=Path, metavar="DIR", help="where to write the student edition")
+    what.add_argument("--book", type=Path, metavar="DIR", help="where to write the rendered course, index.html first")
     what.add_argument(
         "--update-links", action="store_true", help="set the line numbers of the notebooks' links to the library"
     )
@@ -24,6 +25,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the files and print their names."""
+    from unsep_lib.reproduce.book import write_book
     from unsep_lib.reproduce.course import update_links, update_pictures, write_student_edition
     from unsep_lib.reproduce.run import notebooks_dir
 
@@ -31,6 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
         written = update_links(notebooks_dir())
     elif arguments.update_pictures:
         written = update_pictures(notebooks_dir())
+    elif arguments.book:
+        written = write_book(notebooks_dir(), arguments.book)
     else:
         written = write_student_edition(notebooks_dir(), arguments.out)
     for path in written:
