@@ -68,7 +68,7 @@ def test_a_link_that_leads_nowhere_is_refused(tmp_path):
         nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("[x](gone.md)")]),
         tmp_path / "notebooks" / "a.ipynb",
     )
-    with pytest.raises(ValueError, match="a: a link leads to gone.md"):
+    with pytest.raises(ValueError, match=r"a: a link leads to gone\.md"):
         write_book(tmp_path / "notebooks", tmp_path / "out")
     with pytest.raises(ValueError, match="no notebooks"):
         write_book(tmp_path, tmp_path / "out")
