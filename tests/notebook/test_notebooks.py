@@ -9,7 +9,7 @@ from itertools import pairwise
 import matplotlib
 import nbformat
 import pytest
-from course_rules import EXERCISE, SECOND_EDITION
+from course_rules import EXERCISE
 from PIL import Image
 from places import REPOSITORY
 
@@ -112,7 +112,7 @@ def test_it_has_one_typed_parameters_cell(cells):
 
 
 def test_it_is_prose_as_much_as_code(path, cells):
-    assert 20 <= len(cells) <= (90 if path.stem in SECOND_EDITION else 40)
+    assert 20 <= len(cells) <= (90 if EXERCISE.search(prose(cells)) else 40)
     assert sum(cell.cell_type == "markdown" for cell in cells) >= 0.4 * len(cells)
 
 
