@@ -5,7 +5,7 @@ STAMP := $(VENV)/installed
 UNSEP := $(VENV)/bin/unsep
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: reproduce test test-full hardening docs lab clean
+.PHONY: book reproduce test test-full hardening docs lab clean
 
 reproduce: $(STAMP)
 	$(UNSEP) reproduce --profile $(PROFILE) --out out/$(PROFILE) --open
@@ -26,6 +26,9 @@ hardening: $(STAMP)
 
 docs: $(STAMP)
 	$(VENV)/bin/python -W error -m pdoc -o out/api unsep_lib
+
+book: $(STAMP)
+	$(UNSEP) course --book out/book
 
 lab: $(STAMP)
 	$(VENV)/bin/jupyter lab notebooks/00_start.ipynb
