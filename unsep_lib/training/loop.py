@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 CHECKPOINT_SECONDS = 120.0  # a kill loses at most this much training
 VALIDATION_SECONDS = 300.0
 VALIDATION_CROPS = 64
+EXAMPLE_CROPS = 16  # of these, told an example: each is denoised twelve times
 VALIDATION_SEED = 20_000  # apart from any training seed
 STATE_FILE = "state.pt"
 
@@ -327,7 +328,8 @@ def _save(state: TrainingState, folder: Path, name: str, card: CardStart, valida
             clean, label, example = validation
             state.log[-1]["bands"] = validation_loss(state.ema, clean, label)
             if example is not None:
-                state.log[-1]["examples"] = example_losses(state.ema, clean, label, example)
+                first = slice(EXAMPLE_CROPS)
+                state.log[-1]["examples"] = example_losses(state.ema, clean[first], label[first], example[first])
     state.save(folder / STATE_FILE)
     hours = card["hours_before"] + state.seconds / 3600
     curve = [{key: value for key, value in row.items() if key != "count"} for row in state.log]
