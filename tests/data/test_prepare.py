@@ -160,3 +160,45 @@ def test_real_pieces_of_the_corpora():
     libri = prepare(CORPORA / "LibriSpeech")
     assert {clip.corpus for clip in libri.clips} == {"LibriSpeech"}
     assert len({Path(clip.file).parts[-3] for clip in libri.clips if clip.split == "test"}) == 10
+
+
+def sounding(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, 0.1 * numpy.sin(numpy.arange(16_000) / 20), 16_000)
+
+
+def found(root):
+    return {(Path(clip.file).name, clip.label, clip.split) for clip in prepare(root, workers=1).clips}
+
+
+def test_a_class_called_train_is_a_class_and_the_splits_are_splits(tmp_path):
+    for name in ("train", "bus"):
+        sounding(tmp_path / "classes" / name / f"{name}.wav")
+    assert found(tmp_path / "classes") == {("train.wav", "train", "train"), ("bus.wav", "bus", "train")}
+    for name in ("train/bus/a.wav", "test/bus/b.wav", "more/c.wav"):
+        sounding(tmp_path / "splits" / name)
+    assert found(tmp_path / "splits") == {
+        ("a.wav", "bus", "train"),
+        ("b.wav", "bus", "test"),
+        ("c.wav", "more", "train"),
+    }
+
+
+def test_links_are_followed_once_and_what_is_left_out_is_said(tmp_path):
+    sounding(tmp_path / "elsewhere" / "bell" / "far.wav")
+    root = tmp_path / "root"
+    sounding(root / "drum" / "near.au")
+    (root / "bells").symlink_to(tmp_path / "elsewhere" / "bell")
+    (root / "drum" / "round").symlink_to(root)
+    (root / "drum" / "gone.wav").symlink_to(tmp_path / "nothing")
+    (root / "drum" / "._near.au").write_bytes(b"no audio")
+    (root / "drum" / "song.m4a").write_bytes(b"no audio")
+    (root / "drum" / "notes.txt").write_text("words")
+    prepared = prepare(root, workers=1)
+    assert {(Path(clip.file).name, clip.label) for clip in prepared.clips} == {
+        ("near.au", "drum"),
+        ("far.wav", "bells"),
+    }
+    said = " ".join(prepared.left_out)
+    for words in ("gone.wav: a link to nothing", "ffmpeg -i song.m4a song.wav", "1 of .txt", "1 of macOS"):
+        assert words in said

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unsep_lib.commands.options import Subparsers
+from unsep_lib.commands.options import Subparsers, note
 
 if TYPE_CHECKING:
     from unsep_lib.data.clips import Clip
@@ -108,10 +108,10 @@ def run_fetch(arguments: argparse.Namespace) -> int:
 def run_prepare(arguments: argparse.Namespace) -> int:
     """Prepare a corpus, and say what it holds and what was skipped."""
     from unsep_lib.files import alone
-    from unsep_lib.source_spec import SPEC_PATTERN
 
-    if arguments.label and not SPEC_PATTERN.fullmatch(f"prior:{arguments.label}"):
-        raise ValueError(f"expected a label of letters, digits, '_', '.' and '-', got {arguments.label!r}")
+    label = arguments.label or ""
+    if not label.isprintable() or set(label) & set(":/\\"):
+        raise ValueError(f"expected a label in one line without ':', '/' and backslashes, got {label!r}")
     with alone(arguments.out, file=True):
         prepare_held(arguments)
     return 0
@@ -134,6 +134,8 @@ def prepare_held(arguments: argparse.Namespace) -> None:
             on_file=show,
             before=before,
         )
+    for sentence in prepared.left_out:
+        note(sentence)
     for one in prepared.skipped:
         print(f"skipped: {one.reason}", file=sys.stderr)
     if not prepared.clips:

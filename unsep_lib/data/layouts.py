@@ -6,16 +6,19 @@ A layout is a pair of functions of the corpus's root folder: does it look like t
 from __future__ import annotations
 
 import csv
+import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from unsep_lib.audio import AUDIO_SUFFIXES
+from unsep_lib.audio import AUDIO_SUFFIXES, OTHER_SUFFIXES, READABLE
+from unsep_lib.source_spec import class_label
 
 VCTK_FOLDER = "wav48_silence_trimmed"
 VCTK_TRAIN_SPEAKERS = 100  # the first hundred in alphabetical order train, the others test (arXiv 2512.07226)
 FSD_TABLES = {"train": "train_post_competition.csv", "test": "test_post_competition_scoring_clips.csv"}
-SPLIT_FOLDERS = {"train": "train", "test": "test"}
+SPLITS = frozenset({"train", "test"})
 
 
 @dataclass(frozen=True)
@@ -90,11 +93,53 @@ def _read_table(path: Path, split: str) -> list[dict[str, str]]:
 
 
 def _folder(root: Path) -> Iterator[Entry]:
-    for file in _visible(root.rglob("*")):
-        parts = file.relative_to(root).parts[:-1]
-        split = SPLIT_FOLDERS.get(parts[0], "train") if parts else "train"
-        labels = parts[1:] if parts and parts[0] in SPLIT_FOLDERS else parts
-        yield Entry(file, labels[-1].replace(" ", "_") if labels else "", split)
+    files = [(file, file.relative_to(root).parts[:-1]) for file in _visible(_below(root))]
+    splits = _split_folders({parts[0] for _, parts in files if parts})
+    for file, parts in files:
+        inside_split = bool(parts) and parts[0] in splits
+        labels = parts[1:] if inside_split else parts
+        yield Entry(file, class_label(labels[-1]) if labels else "", parts[0] if inside_split else "train")
+
+
+def _split_folders(folders: set[str]) -> frozenset[str]:
+    """Which of the folders at the top are splits: `train` beside `bus` and without `test` is a class."""
+    named = SPLITS & folders
+    return named if named in (SPLITS, folders) else frozenset()
+
+
+def _below(root: Path) -> Iterator[Path]:
+    """Every file below a folder, through links to folders too; each folder once, under its own name before a link's."""
+    seen: set[str] = set()
+    starts = [root]
+    while starts:
+        links = []
+        for folder, folders, files in os.walk(starts.pop(0)):
+            if os.path.realpath(folder) in seen:
+                folders.clear()
+                continue
+            seen.add(os.path.realpath(folder))
+            links += [Path(folder, name) for name in folders if Path(folder, name).is_symlink()]
+            yield from (Path(folder, name) for name in files)
+        starts += sorted(links)
+
+
+def left_out(root: Path) -> list[str]:
+    """Sentences on what lies below a folder and is not taken: files of other kinds counted, broken links named."""
+    kinds: Counter[str] = Counter()
+    sentences = []
+    for file in sorted(_below(root)):
+        if not file.exists():
+            sentences.append(f"{file}: a link to nothing")
+        elif file.suffix.lower() in OTHER_SUFFIXES:
+            sentences.append(f"{file}: {READABLE} can be read, others after `ffmpeg -i {file.name} {file.stem}.wav`")
+        elif file.name.startswith("._") and file.suffix.lower() in AUDIO_SUFFIXES:
+            kinds["macOS's companion files (._…)"] += 1
+        elif file.suffix.lower() not in AUDIO_SUFFIXES and not file.name.startswith("."):
+            kinds[file.suffix.lower() or "no suffix"] += 1
+    if kinds:
+        counted = ", ".join(f"{number} of {kind}" for kind, number in sorted(kinds.items()))
+        sentences.append(f"{root}: files that are no audio are not taken: {counted}")
+    return sentences
 
 
 LAYOUTS = {

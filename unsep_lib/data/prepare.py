@@ -14,9 +14,10 @@ import torch
 
 from unsep_lib.audio import SAMPLE_RATE, SILENCE_DBFS, mono, read_audio, resample, rms_dbfs
 from unsep_lib.data.clips import Clip, active_spans, read_lines, read_manifest, stored_name, write_lines, write_manifest
-from unsep_lib.data.layouts import LAYOUTS, Entry, Layout
+from unsep_lib.data.layouts import LAYOUTS, Entry, Layout, left_out
 from unsep_lib.files import sha256
 from unsep_lib.parallel import spread
+from unsep_lib.source_spec import class_label
 
 FULL_SCALE = 32767 / 32768  # the largest 16-bit sample
 
@@ -91,11 +92,12 @@ CORPORA = tuple(LAYOUTS)
 
 @dataclass(frozen=True)
 class Prepared:
-    """The clips of a corpus, the files that were skipped with the reason for each, and how many files were read."""
+    """A prepared corpus: clips, files skipped with reasons, the number of files read, sentences on what is left out."""
 
     clips: tuple[Clip, ...]
     skipped: tuple[Skipped, ...]
     read: int = 0
+    left_out: tuple[str, ...] = ()
 
 
 def prepare(
@@ -120,9 +122,12 @@ def prepare(
     root = Path(root).resolve()
     layout = _layout_of(root, corpus)
     entries = list(layout.entries(root))
+    others = left_out(root) if layout.name == "folder" else []
     if not entries:
-        raise ValueError(f"{root}: no audio files found ({layout.name} layout)")
-    entries = [replace(e, label=e.label if label is None else label, split=split or e.split) for e in entries]
+        raise ValueError("; ".join([f"{root}: no audio files found ({layout.name} layout)", *others[:1]]))
+    entries = [
+        replace(e, label=e.label if label is None else class_label(label), split=split or e.split) for e in entries
+    ]
     name = root.name if layout.name == "folder" else layout.name
     known = _by_file(before)
     results = [_known(name, entry, known) for entry in entries]
@@ -134,7 +139,9 @@ def prepare(
         if on_file is not None:
             on_file(done + 1, len(results))
     clips = tuple(result for result in results if isinstance(result, Clip))
-    return Prepared(clips, tuple(result for result in results if isinstance(result, Skipped)), len(unread))
+    return Prepared(
+        clips, tuple(result for result in results if isinstance(result, Skipped)), len(unread), tuple(others)
+    )
 
 
 def _layout_of(root: Path, corpus: str) -> Layout:
