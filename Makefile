@@ -27,8 +27,10 @@ test-full: $(STAMP)
 hardening: $(STAMP)
 	UNSEP_HARDENING_TABLE=1 OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 tests/hardening -m ''
 
+# pdoc cannot read pydantic's and NamedTuple's own annotations; every other warning is an error.
 docs: $(STAMP)
-	$(VENV)/bin/python -W error -W "ignore:Failed to run TYPE_CHECKING code while parsing Pydantic" -m pdoc -o out/api unsep_lib $(MODULES)
+	$(VENV)/bin/python -W error -W "ignore:Failed to run TYPE_CHECKING code" -W "ignore:Error parsing type annotation" \
+		-m pdoc -o out/api unsep_lib $(MODULES)
 
 book: $(STAMP)
 	$(UNSEP) course --book out/book
