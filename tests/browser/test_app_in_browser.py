@@ -75,7 +75,7 @@ def test_what_is_downloaded_is_what_the_library_separates(opened, recording, sho
     page.get_by_text("Done: duet.wav").wait_for()
     assert page.locator("main audio").count() == 4
     assert page.get_by_role("img", name="speech").count() == 1
-    assert "read_audio('duet.wav')" in page.locator("main code").last.inner_text()
+    assert "separate('duet.wav'," in page.locator("main code").last.inner_text()
     assert violations(page) == []
     shoot(page, "app_2_separated")
 

@@ -151,8 +151,8 @@ def test_weights_that_the_last_step_broke_are_not_written(clips, tmp_path):
 
 def test_a_warm_start_from_another_kind_of_prior_is_refused(clips, tmp_path, monkeypatch):
     monkeypatch.setattr("unsep_lib.training.loop.load_prior", lambda name, device: GaussianPrior(torch.ones(3)))
-    with pytest.raises(ValueError, match="paper-speech: expected a prior that `unsep train` made, got GaussianPrior"):
-        train("tones", clips, tmp_path / "run", small(), warm_start="paper-speech")
+    with pytest.raises(ValueError, match="speech: expected a prior that `unsep train` made, got GaussianPrior"):
+        train("tones", clips, tmp_path / "run", small(), warm_start="speech")
 
 
 def test_another_recipe_in_the_same_folder_is_refused(clips, tmp_path):

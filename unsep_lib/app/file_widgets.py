@@ -8,7 +8,8 @@ from pathlib import Path
 import anywidget
 import traitlets
 
-from unsep_lib.app.limits import MOST_MEGABYTES, SUFFIXES
+from unsep_lib.app.limits import MOST_MEGABYTES
+from unsep_lib.audio import AUDIO_SUFFIXES
 
 FOLDER = Path(__file__).parent
 
@@ -17,7 +18,7 @@ class Drop(anywidget.AnyWidget):
     """A place to drop or choose a file: on_file(name, size in bytes, content); content is None if it is too large."""
 
     _esm = FOLDER / "drop.js"
-    accept = traitlets.Unicode(",".join(SUFFIXES)).tag(sync=True)
+    accept = traitlets.Unicode(",".join(sorted(AUDIO_SUFFIXES))).tag(sync=True)
     most_bytes = traitlets.Int(MOST_MEGABYTES * 1_000_000).tag(sync=True)
 
     def __init__(self, on_file: Callable[[str, int, bytes | None], None]):

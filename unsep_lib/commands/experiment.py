@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     experiment = load_experiment(arguments.config)
     check_device(experiment.device)
     executor = dask_executor(arguments.dask) if arguments.dask else process_executor(arguments.workers)
-    with executor as workers, tqdm(unit="row") as bar:
+    with executor as workers, tqdm(unit="row", delay=0.01) as bar:
 
         def show(done: int, total: int) -> None:
             if bar.total is None:

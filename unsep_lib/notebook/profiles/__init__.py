@@ -10,7 +10,6 @@ from pydantic import ConfigDict, Field, StrictFloat, StrictInt, StrictStr
 from pydantic.dataclasses import dataclass
 
 from unsep_lib.settings import located, located_weights, read_toml
-from unsep_lib.solvers import DEFAULT_SOLVER, solver_named
 
 DEFAULT_PROFILE = "tutorial"
 PROFILE_VARIABLE = "UNSEP_PROFILE"
@@ -41,6 +40,8 @@ class Sizes:
     sound_data: StrictStr
 
     def __post_init__(self) -> None:
+        from unsep_lib.solvers import solver_named  # torch, which the page's server does without
+
         for name in (self.solver, *self.steps):
             solver_named(name)
 
@@ -60,6 +61,8 @@ class Profile(Sizes):
     @property
     def projection_steps(self) -> int:
         """Of the default solver."""
+        from unsep_lib.solvers import DEFAULT_SOLVER
+
         return self.steps_of(DEFAULT_SOLVER)
 
     @property
@@ -73,6 +76,8 @@ class Profile(Sizes):
         Raises:
             ValueError: unknown solver.
         """
+        from unsep_lib.solvers import solver_named
+
         return self.steps.get(solver) or solver_named(solver).steps
 
 
