@@ -17,7 +17,7 @@ LARGEST_LEVEL_DIFFERENCE = 60.0  # dB; beyond it the quieter source is below the
 STRICT = ConfigDict(extra="forbid")
 
 Steps = Annotated[StrictInt, Field(ge=1)]
-Seed = Annotated[StrictInt, Field(ge=0, lt=1 << 63)]
+Seed = Annotated[StrictInt, Field(ge=0)]
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -23,7 +23,9 @@ IMPROVEMENT = "si_sdr_improvement"
 SCORES = ("si_sdr", IMPROVEMENT, "sdr", "level")  # in dB, NaN where they do not exist
 COLUMNS = {
     **dict.fromkeys(("task", "mixture", "condition", "priors", "solver"), "str"),
-    **dict.fromkeys(("steps", "seed", "source"), "int64"),
+    "steps": "int64",
+    "seed": "object",  # a seed may be larger than any fixed width
+    "source": "int64",
     **dict.fromkeys(("label", "spec"), "str"),
     "present": "bool",
     **dict.fromkeys((*SCORES, "seconds"), "float64"),
@@ -70,6 +72,7 @@ def read_table(path: Path | str) -> DataFrame:
         if list(text.columns) != list(COLUMNS):
             raise ValueError(f"expected the columns {', '.join(COLUMNS)}, got {', '.join(text.columns)}")
         text["present"] = text["present"] == "True"
+        text["seed"] = [int(seed) for seed in text["seed"]]
         return text.replace(dict.fromkeys(SCORES, ""), math.nan).astype(COLUMNS)
     except ValueError as error:
         raise ValueError(f"{path}: not a table of a sweep ({error})") from error
