@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from unsep_lib.commands.checkpoint import prior_file
-    from unsep_lib.files import atomic_path, clear_partials
+    from unsep_lib.commands.train import install
     from unsep_lib.priors.checkpoints import available_priors, home
     from unsep_lib.training.enrol import ENROL_STEPS, clips_alone, enrol
     from unsep_lib.training.loop import TrainingProgress
@@ -58,9 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
             device=arguments.device,
             on_step=show,
         )
-    clear_partials(installed.parent)
-    with atomic_path(installed) as temporary:
-        shutil.copyfile(path, temporary)
+    install(path, installed)
     shutil.rmtree(folder)
     print(f"{installed}: use it with `unsep separate MIXTURE --source {arguments.name} --source … --out DIR`")
     return 0

@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
             on_step=partial(_show, bar, arguments.name),
         )
     if first:
-        print(_install(path, installed) if own else path)
+        print(install(path, installed) if own else path)
     return 0
 
 
@@ -124,7 +124,8 @@ def _show(bar: tqdm, name: str, progress: TrainingProgress) -> None:
     )
 
 
-def _install(path: Path, target: Path) -> Path:
+def install(path: Path, target: Path) -> Path:
+    """Copy a prior's file to where it is found by name, whole or not at all."""
     import shutil
 
     from unsep_lib.files import atomic_path, clear_partials
