@@ -28,11 +28,11 @@ import soxr
 
 from unsep_lib.audio import SAMPLE_RATE
 from unsep_lib.data.clips import Clip, write_manifest
-from unsep_lib.data.corpus_report import is_clipped
 from unsep_lib.data.layouts import Entry
 from unsep_lib.data.prepare import Skipped, describe
 from unsep_lib.files import write_text
 from unsep_lib.parallel import spread
+from unsep_lib.reproduce.corpus_report import is_clipped
 
 TEST_SHARE = 5  # one recording in five
 MOST_FILES = 400  # of a class and a source: more of one instrument adds little

@@ -3,7 +3,7 @@
 import soundfile
 import torch
 
-from unsep_lib.commands.main import main
+from unsep_lib.__main__ import main
 
 RATE = 22_050
 FAST = ["--solver", "projection", "--steps", "1"]

@@ -11,7 +11,7 @@ import pytest
 from command_line import names, noise, write
 from places import REPOSITORY
 
-from unsep_lib.commands.main import main
+from unsep_lib.__main__ import main
 
 TEXT = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 PAGES = [REPOSITORY / "README.md", REPOSITORY / "SECURITY.md", REPOSITORY / "binder" / "README.md"]

@@ -5,11 +5,11 @@ import pytest
 import soundfile
 import torch
 
+from unsep_lib.__main__ import main
 from unsep_lib.audio import resample
-from unsep_lib.commands.main import main
 from unsep_lib.separation import request, separate, separate_file
 from unsep_lib.source_spec import parse_spec
-from unsep_lib.streaming import resampled_blocks, survey
+from unsep_lib.windows import resampled_blocks, survey
 
 SECONDS = 20.0  # three windows
 SPECS = [parse_spec("speech"), parse_spec("sound:Cello")]

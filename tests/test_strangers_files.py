@@ -12,14 +12,14 @@ import torch
 from command_line import FAST, names, noise, write
 from places import REPOSITORY
 
+from unsep_lib.__main__ import main
 from unsep_lib.app import jobs, recordings
 from unsep_lib.audio import mono, read_audio, read_mono
-from unsep_lib.commands.main import main
 from unsep_lib.data.embedded import embedded_mixtures
 from unsep_lib.evaluation import baselines
 from unsep_lib.evaluation.metrics import si_sdr
 from unsep_lib.separation import UNFINISHED, separate, separate_file
-from unsep_lib.streaming import _wav_header, survey, track
+from unsep_lib.windows import _wav_header, survey, track
 
 RECORDINGS = REPOSITORY / "tests" / "recordings"
 VARYING, NO_XING = (RECORDINGS / f"{name}.mp3" for name in ("vbr_14s", "vbr_14s_no_xing"))
@@ -129,7 +129,7 @@ def test_a_growing_track_is_whole_after_each_block(tmp_path):
 
 
 def run(*words, **environment):
-    command = [sys.executable, "-m", "unsep_lib.commands.main", *words]
+    command = [sys.executable, "-m", "unsep_lib.__main__", *words]
     path = os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])])
     return subprocess.run(
         command, capture_output=True, env=os.environ | {"PYTHONPATH": path} | environment, check=False
@@ -146,7 +146,7 @@ def test_the_module_runs_and_speaks_to_a_terminal_of_few_letters():
 
 
 def test_the_users_commands_come_first_and_every_command_is_listed(capsys):
-    from unsep_lib.commands.main import COMMANDS, MAINTAINERS
+    from unsep_lib.__main__ import COMMANDS, MAINTAINERS
 
     with pytest.raises(SystemExit):
         main(["--help"])

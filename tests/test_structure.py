@@ -48,7 +48,7 @@ def test_the_layers_hold():
         ("solvers/greedy.py", "from ..evaluation.metrics import si_sdr"),
         ("networks/timed.py", "from unsep_lib.priors import paper_schedule"),
         ("figures/late.py", "def draw():\n    import unsep_lib.solvers.registry"),
-        ("data/shell.py", "from unsep_lib.commands.main import main"),
+        ("data/shell.py", "from unsep_lib.__main__ import main"),
     ],
 )
 def test_an_import_against_the_layers_is_found(file, line, tmp_path):
@@ -114,7 +114,7 @@ def test_everything_public_has_a_docstring():
 
 
 def test_the_command_line_answers_without_loading_torch():
-    code = "import sys, unsep_lib.commands.main; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    code = "import sys, unsep_lib.__main__; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0
 
 

@@ -33,9 +33,18 @@ from unsep_lib.priors.base import Prior
 from unsep_lib.priors.checkpoints import find_prior, load_prior
 from unsep_lib.solvers import DEFAULT_SOLVER, Snapshot, Solver, solve, solver_named
 from unsep_lib.source_spec import SourceSpec, file_names, parse_spec
-from unsep_lib.streaming import Recording, in_memory, paired, resampled_blocks, survey, track
 from unsep_lib.versions import peak_memory_mb, versions
-from unsep_lib.windows import joined, window_starts, windows_of
+from unsep_lib.windows import (
+    Recording,
+    in_memory,
+    joined,
+    paired,
+    resampled_blocks,
+    survey,
+    track,
+    window_starts,
+    windows_of,
+)
 
 if TYPE_CHECKING:
     from IPython.display import HTML

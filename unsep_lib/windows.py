@@ -1,14 +1,115 @@
-"""Long signals in overlapping windows, joined so that every source keeps its index."""
+"""Long recordings in constant memory: read by blocks, resampled, in overlapping windows joined again, and written.
+
+Every source keeps its index from window to window; the files written can be played meanwhile.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import contextlib
+import itertools
+import math
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+
+from unsep_lib.audio import SAMPLE_RATE, no_samples, open_audio, resample
 
 WINDOW = 128_000  # samples at 16 kHz: 8 s
 OVERLAP = 32_000  # samples at 16 kHz: 2 s, cross-faded
 HOP = WINDOW - OVERLAP
+BLOCK_SECONDS = 6  # whole seconds, so that blocks begin on a sample at every rate
+CONTEXT = 0.05  # seconds beside a block that its resampling sees; the filters reach 7 samples of the lower rate
+LARGEST_RIFF = (1 << 32) - 1  # bytes; sizes in a WAV have 32 bits, in an RF64 64
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recording that can be read from its beginning, more than once, in blocks [channel, time] of 6 s."""
+
+    name: str
+    channels: int
+    frames: int
+    sample_rate: int
+    blocks: Callable[[], Iterator[torch.Tensor]]
+
+    @property
+    def working_length(self) -> int:
+        """Samples at 16 kHz."""
+        return -(-self.frames * SAMPLE_RATE // self.sample_rate)
+
+
+def in_memory(samples: torch.Tensor, sample_rate: int, name: str) -> Recording:
+    """The recording in samples [channel, time]."""
+    channels, frames = samples.shape
+    return Recording(name, channels, frames, sample_rate, lambda: iter(samples.split(BLOCK_SECONDS * sample_rate, -1)))
+
+
+def survey(path: Path | str) -> Recording:
+    """The recording in a file, which is read once from beginning to end: its header may be wrong about the length.
+
+    Raises:
+        ValueError: as `read_audio`.
+    """
+    path = Path(path)
+    with open_audio(path) as file:
+        frames = 0
+        while found := file.read(BLOCK_SECONDS * file.sample_rate).shape[-1]:
+            frames += found
+    if not frames:
+        raise ValueError(no_samples(file))
+    return Recording(str(path), file.channels, frames, file.sample_rate, lambda: _file_blocks(path))
+
+
+def _file_blocks(path: Path) -> Iterator[torch.Tensor]:
+    with open_audio(path) as file:
+        while (block := file.read(BLOCK_SECONDS * file.sample_rate)).shape[-1]:
+            yield block
+
+
+def resampled_blocks(blocks: Iterable[torch.Tensor], rate_from: int, rate_to: int) -> Iterator[torch.Tensor]:
+    """`resample` of consecutive blocks [..., time] as if they were one, block by block.
+
+    Every block but the last lasts whole seconds.
+    """
+    up, down, context = _ratio(rate_from, rate_to)
+    before = pending = None
+    for block in itertools.chain(blocks, [None]):
+        if pending is not None:
+            ahead = pending[..., :0] if block is None else block[..., :context]
+            behind = pending[..., :0] if before is None else before
+            whole = resample(torch.cat([behind, pending, ahead], dim=-1), rate_from, rate_to)
+            begin = behind.shape[-1] // down * up
+            yield whole[..., begin : begin - (-pending.shape[-1] * up // down)]
+            before = torch.cat([behind, pending], dim=-1)[..., -context:]
+        pending = block
+
+
+def _ratio(rate_from: int, rate_to: int) -> tuple[int, int, int]:
+    """`up` samples for every `down`, and the context: samples at `rate_from`, a multiple of `down`."""
+    common = math.gcd(rate_from, rate_to)
+    up, down = rate_to // common, rate_from // common
+    return up, down, -(-int(CONTEXT * rate_from) // down) * down
+
+
+def paired(
+    blocks: Iterable[torch.Tensor], others: Iterable[torch.Tensor]
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Each block [..., time] with as many samples of `others`, whose blocks have other lengths, until those end."""
+    others, held = iter(others), None
+    for block in blocks:
+        while held is None or held.shape[-1] < block.shape[-1]:
+            other = next(others, None)
+            if other is None:
+                break
+            held = other if held is None else torch.cat([held, other], dim=-1)
+        if held is None:
+            return
+        count = min(block.shape[-1], held.shape[-1])
+        yield block[..., :count], held[..., :count]
+        held = held[..., count:]
 
 
 def windows_of(blocks: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
@@ -72,3 +173,44 @@ def continued_order(before: torch.Tensor, after: torch.Tensor, groups: Sequence[
         for row, column in zip(rows, columns, strict=True):
             order[group[row]] = group[column]
     return order
+
+
+@contextlib.contextmanager
+def track(path: Path, sample_rate: int, channels: int) -> Iterator[Callable[[torch.Tensor], None]]:
+    """A float WAV file at `path` that grows by blocks [channel, time] and can be played after each.
+
+    Above 4 GiB it becomes an RF64 file, whose sizes have 64 bits (EBU Tech 3306).
+
+    Raises:
+        OSError: the disk is full, or the file may not be written.
+    """
+    frames = 0
+    with path.open("wb") as file:
+        file.write(_wav_header(sample_rate, channels, 0))
+        file.flush()
+
+        def write(samples: torch.Tensor) -> None:
+            nonlocal frames
+            file.write(samples.detach().cpu().float().t().contiguous().numpy().astype("<f4").tobytes())
+            frames += samples.shape[-1]
+            file.seek(0)
+            file.write(_wav_header(sample_rate, channels, frames))
+            file.seek(0, 2)
+            file.flush()
+
+        yield write
+
+
+def _wav_header(sample_rate: int, channels: int, frames: int) -> bytes:
+    """A float WAV's header; the chunk that an RF64 keeps its sizes in is left empty in a small file."""
+    frame = 4 * channels
+    form = struct.pack("<4sIHHIIHHH", b"fmt ", 18, 3, channels, sample_rate, sample_rate * frame, frame, 32, 0)
+    fact = struct.pack("<4sII", b"fact", 4, min(frames, LARGEST_RIFF))
+    data = frames * frame
+    size = 4 + 36 + len(form) + len(fact) + 8 + data
+    large = size > LARGEST_RIFF
+    sizes = struct.pack(
+        "<4sIQQQI", b"ds64" if large else b"JUNK", 28, *((size, data, frames) if large else (0, 0, 0)), 0
+    )
+    riff = struct.pack("<4sI4s", b"RF64" if large else b"RIFF", min(size, LARGEST_RIFF), b"WAVE")
+    return riff + sizes + form + fact + struct.pack("<4sI", b"data", min(data, LARGEST_RIFF))

@@ -4,7 +4,7 @@ import contextlib
 import threading
 import time
 
-from unsep_lib.app import job_queue as turns
+from unsep_lib.app import jobs as turns
 
 PATIENCE = 60  # seconds that a thread may take on a busy machine
 

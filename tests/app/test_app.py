@@ -9,8 +9,8 @@ import soundfile
 import torch
 from app_turns import PATIENCE, Visitor, wait_until
 
-from unsep_lib.app import job_queue as turns
 from unsep_lib.app import jobs, page, recordings
+from unsep_lib.app import jobs as turns
 from unsep_lib.audio import Audio
 from unsep_lib.data.embedded import REPOSITORY
 from unsep_lib.notebook.profiles import load_profile

@@ -5,9 +5,9 @@ import sys
 import tomllib
 from pathlib import Path
 
+from unsep_lib.__main__ import main
 from unsep_lib.app import server
-from unsep_lib.app.file_widgets import Download, Drop
-from unsep_lib.commands.main import main
+from unsep_lib.app.page import Download, Drop
 from unsep_lib.data.embedded import REPOSITORY
 
 

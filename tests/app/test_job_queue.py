@@ -38,7 +38,7 @@ def test_who_cancels_leaves_the_queue(tmp_path):
 
 def test_a_process_that_is_killed_gives_its_turn_away(tmp_path):
     code = (
-        "import pathlib, sys, threading, time; from unsep_lib.app.job_queue import turn\n"
+        "import pathlib, sys, threading, time; from unsep_lib.app.jobs import turn\n"
         "with turn(pathlib.Path(sys.argv[1]), threading.Event(), print): print('mine', flush=True); time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from unsep_lib.bench import network as benchmarks
-from unsep_lib.bench.network import Comparison, Measurement, Workload, compare_networks, guided_step
-from unsep_lib.bench.solver_times import Times
-from unsep_lib.commands.main import main
+from unsep_lib.__main__ import main
+from unsep_lib.bench import timing as benchmarks
+from unsep_lib.bench.timing import Comparison, Measurement, Times, Workload, compare_networks, guided_step
 
 
 def test_the_last_line_holds_the_ratios_of_separate_processes(capfd):

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from unsep_lib.__main__ import main
+from unsep_lib.bench import Gpu
 from unsep_lib.bench.flops import NetworkFlop, Workload, counter
-from unsep_lib.bench.gpu import Gpu
-from unsep_lib.commands.main import main
 from unsep_lib.data.mixtures import Mixture, write_mixture
 from unsep_lib.networks.tf_attention import TfAttentionNetwork
 from unsep_lib.networks.tf_config import TfConfig

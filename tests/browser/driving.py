@@ -8,7 +8,7 @@ import sys
 import time
 
 PATIENCE = 600  # seconds, on a busy machine; an idle one needs seconds
-UNSEP = [sys.executable, "-c", "import sys; from unsep_lib.commands.main import main; sys.exit(main())"]
+UNSEP = [sys.executable, "-c", "import sys; from unsep_lib.__main__ import main; sys.exit(main())"]
 SERIOUS = {"serious", "critical"}
 
 

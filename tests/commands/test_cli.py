@@ -5,7 +5,7 @@ import pytest
 import torch
 from command_line import FAST, contents, names, noise, one_sentence, read, separated, write
 
-from unsep_lib.commands.main import main
+from unsep_lib.__main__ import main
 
 TORCH = torch.__version__.partition("+")[0]
 

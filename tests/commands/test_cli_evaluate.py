@@ -8,7 +8,7 @@ import soundfile
 import torch
 from command_line import FAST, contents, noise, one_sentence, separated
 
-from unsep_lib.commands.main import main
+from unsep_lib.__main__ import main
 from unsep_lib.data.mixtures import Mixture, write_mixture
 from unsep_lib.evaluation.evaluate import evaluate
 from unsep_lib.source_spec import parse_spec

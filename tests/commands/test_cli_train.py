@@ -5,7 +5,7 @@ import numpy
 import pytest
 from command_line import RATE, contents, names, read, separated, write
 
-from unsep_lib.commands.main import main
+from unsep_lib.__main__ import main
 from unsep_lib.priors.checkpoints import card_of
 from unsep_lib.training import TrainingConfig
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from unsep_lib.commands.main import main
+from unsep_lib.__main__ import main
+from unsep_lib.bench.tf_reference import TfReferenceNetwork
 from unsep_lib.data.embedded import embedded_mixtures
 from unsep_lib.data.mixture_sets import TASKS
 from unsep_lib.data.mixtures import Mixture, write_mixture
 from unsep_lib.networks.tf_config import TfConfig, formula_state
-from unsep_lib.networks.tf_reference import TfReferenceNetwork
 from unsep_lib.priors.checkpoints import card_of, load_prior
 from unsep_lib.priors.epsilon import SOUND_LABELS, EpsilonPrior
 from unsep_lib.priors.paper_schedule import paper_sigma

@@ -12,7 +12,7 @@ import requests
 import torchaudio.datasets.librispeech
 import torchaudio.datasets.vctk
 
-from unsep_lib.commands.main import main
+from unsep_lib.__main__ import main
 from unsep_lib.data.fetch import BLOCK, CORPORA, Archive, Corpus, ResumingDownloader, fetch
 
 

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 import torch
 
-from unsep_lib.commands.main import main
+from unsep_lib.__main__ import main
 from unsep_lib.data.clips import Clip, write_manifest
 from unsep_lib.data.mixture_sets import TASKS, MixtureSet, checksum, mix, write_set
 from unsep_lib.data.mixtures import read_mixtures

@@ -5,7 +5,7 @@ import pytest
 import soundfile
 from places import SHARED
 
-from unsep_lib.commands.main import main
+from unsep_lib.__main__ import main
 from unsep_lib.data.clips import read_manifest
 from unsep_lib.data.prepare import prepare
 

@@ -6,7 +6,7 @@ import numpy
 import pytest
 import soundfile
 
-from unsep_lib.commands.main import main
+from unsep_lib.__main__ import main
 from unsep_lib.data.clips import read_manifest
 from unsep_lib.data.prepare import describe, prepare, read_prepared, skipped_list, write_prepared
 

@@ -10,8 +10,8 @@ import pytest
 import soundfile
 
 from unsep_lib.data.clips import speaker_of
-from unsep_lib.data.corpus_report import departures, write_page
 from unsep_lib.data.prepare import prepare, read_prepared, write_prepared
+from unsep_lib.reproduce.corpus_report import departures, write_page
 
 TEMPLATES = 8  # different files; the others are hard links to them
 VCTK_SPEAKERS, VCTK_UTTERANCES = 110, 404  # 44 440 recordings of the first microphone

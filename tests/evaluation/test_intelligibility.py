@@ -6,7 +6,7 @@ import pytest
 import torch
 from torchmetrics.functional.audio import short_time_objective_intelligibility
 
-from unsep_lib.commands.main import main
+from unsep_lib.__main__ import main
 from unsep_lib.data.embedded import embedded_mixtures
 from unsep_lib.data.mixtures import Mixture, write_mixture
 from unsep_lib.evaluation.metrics import pesq, stoi, voices_of

@@ -13,10 +13,10 @@ import torch
 from distributed import LocalCluster
 from experiment_cases import Here, assert_same_table, write_mixtures
 
-from unsep_lib.commands.main import main
+from unsep_lib.__main__ import main
 from unsep_lib.experiments import load_experiment, plan, read_table, run_sweep
 
-COMMAND = "import sys; from unsep_lib.commands.main import main; sys.exit(main())"
+COMMAND = "import sys; from unsep_lib.__main__ import main; sys.exit(main())"
 ROWS_A_KILL, MOST_BETWEEN_KILLS = 40, 15  # rows of the sweep for each kill, so that none comes after the last
 PATIENCE = 300  # seconds; only a hang takes that long
 

@@ -7,7 +7,7 @@ from experiment_cases import Here, assert_same_table, small
 from filelock import FileLock
 from pandas.testing import assert_frame_equal
 
-from unsep_lib.commands.main import main
+from unsep_lib.__main__ import main
 from unsep_lib.experiments import Condition, SolverChoice, plan, read_table, run_sweep
 from unsep_lib.experiments.rows import PlannedSource, PriorFile, Row
 

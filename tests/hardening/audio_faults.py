@@ -12,7 +12,7 @@ import torch
 from places import REPOSITORY
 
 from hardening.cases import Fault
-from unsep_lib.streaming import track
+from unsep_lib.windows import track
 
 RATE = 16_000
 SAMPLES = 1600

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unsep_lib.commands.main import main
+from unsep_lib.__main__ import main
 
 PASSED, REFUSED = "passed", "refused well"
 

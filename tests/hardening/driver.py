@@ -21,11 +21,11 @@ WRITES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.chmod", "shutil.
 
 def preload():
     """Import what the commands import when they run, so that children need no file of Python's."""
-    import unsep_lib.data.corpus_report
     import unsep_lib.data.fetch
     import unsep_lib.evaluation.evaluate
     import unsep_lib.experiments
     import unsep_lib.priors.released
+    import unsep_lib.reproduce.corpus_report
     import unsep_lib.reproduce.run
     import unsep_lib.training  # noqa: F401
 
@@ -82,7 +82,7 @@ def count_writes(watched, kill_at, seen):
 
 def run(job, seen):
     """The command's exit code; what it raises beyond that is printed as Python would."""
-    from unsep_lib.commands.main import main
+    from unsep_lib.__main__ import main
 
     os.environ.update(job.get("environment", {}))
     make_small()

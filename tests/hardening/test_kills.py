@@ -5,7 +5,7 @@ import pytest
 from nbformat import v4, write
 
 from hardening.commands import COMMANDS, contents, make_input, words
-from unsep_lib.commands.main import main
+from unsep_lib.__main__ import main
 from unsep_lib.files import alone
 
 KILLS = 5

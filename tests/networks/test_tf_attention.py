@@ -6,10 +6,10 @@ import torch
 from places import GOLDEN, SHARED
 from safetensors.torch import load_file
 
-from unsep_lib.bench.network import formula_state
+from unsep_lib.bench.tf_reference import TfReferenceNetwork
+from unsep_lib.bench.timing import formula_state
 from unsep_lib.networks.tf_attention import TfAttentionNetwork
 from unsep_lib.networks.tf_config import TfConfig, config_of
-from unsep_lib.networks.tf_reference import TfReferenceNetwork
 
 RECORDED = SHARED / "golden"
 NETWORKS = (TfAttentionNetwork, TfReferenceNetwork)

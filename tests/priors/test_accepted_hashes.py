@@ -6,9 +6,9 @@ import json
 import pytest
 import torch
 
-from unsep_lib.commands.main import main
+from unsep_lib.__main__ import main
+from unsep_lib.bench.tf_reference import TfReferenceNetwork
 from unsep_lib.networks.tf_config import TfConfig, formula_state
-from unsep_lib.networks.tf_reference import TfReferenceNetwork
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from unsep_lib.bench.network import formula_state
-from unsep_lib.commands.main import main
+from unsep_lib.__main__ import main
+from unsep_lib.bench.tf_reference import TfReferenceNetwork
+from unsep_lib.bench.timing import formula_state
 from unsep_lib.networks.tf_config import TfConfig
-from unsep_lib.networks.tf_reference import TfReferenceNetwork
 from unsep_lib.priors.checkpoints import card_of, load_prior
 from unsep_lib.priors.epsilon import SOUND_LABELS, EpsilonPrior
 from unsep_lib.priors.paper_schedule import paper_sigma, signal_power

@@ -5,7 +5,7 @@ import nbformat
 import pytest
 from places import REPOSITORY
 
-from unsep_lib.commands.main import main
+from unsep_lib.__main__ import main
 from unsep_lib.reproduce.book import typeset, write_book
 
 MOST_BYTES = 25 << 20

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from course_rules import EXERCISE, prose
 
-from unsep_lib.commands.main import main
+from unsep_lib.__main__ import main
 from unsep_lib.data.embedded import REPOSITORY
 from unsep_lib.reproduce.course import (
     definitions,

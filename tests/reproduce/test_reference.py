@@ -7,8 +7,8 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from unsep_lib.commands import reproduce as command
-from unsep_lib.commands.main import main
+from unsep_lib.__main__ import main
+from unsep_lib.commands import notebooks as command
 from unsep_lib.figures import described
 from unsep_lib.notebook.profiles import load_profile
 from unsep_lib.notebook.start import Notebook

@@ -3,8 +3,8 @@ import pytest
 import soundfile
 import torch
 
+from unsep_lib.__main__ import main
 from unsep_lib.audio import SAMPLE_RATE
-from unsep_lib.commands.main import main
 from unsep_lib.priors.checkpoints import load_prior
 from unsep_lib.training.enrol import clips_alone, enrol
 

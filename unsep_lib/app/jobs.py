@@ -1,18 +1,25 @@
-"""A separation that the page asks for: run with progress, packed into a zip, told as code."""
+"""A separation that the page asks for: its turn among all sessions, run with progress, packed, and as code.
+
+One runs at a time, first come first served, across processes; a process that dies loses its place.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import secrets
 import threading
+import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import soundfile
 import torch
+from filelock import FileLock, Timeout
 
-from unsep_lib.app.job_queue import Cancelled
 from unsep_lib.app.recordings import Recording
 from unsep_lib.audio import SAMPLE_RATE, mono, resample
 from unsep_lib.priors.checkpoints import available_priors, card_of
@@ -21,6 +28,7 @@ from unsep_lib.solvers import Snapshot
 from unsep_lib.source_spec import SourceSpec, file_names
 from unsep_lib.windows import window_starts
 
+POLL_SECONDS = 0.2  # between looks at the queue, and the longest that Cancel takes while waiting
 Show = Callable[[float, Mapping[str, torch.Tensor]], None]
 
 CODE = """\
@@ -29,6 +37,68 @@ from unsep_lib import separate
 found = separate({path!r}, {specs!r}, solver={solver!r}, steps={steps}, seed={seed})
 found.save("sources")
 """
+
+
+class Cancelled(Exception):
+    """The person who asked no longer wants it."""
+
+
+@contextmanager
+def turn(folder: Path, cancelled: threading.Event, on_wait: Callable[[int], None]) -> Iterator[None]:
+    """Hold the only turn of `folder`; until it comes, on_wait(how many are before) at each change.
+
+    Raises:
+        Cancelled: `cancelled` was set before the turn came.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    ticket = folder / f"{time.time_ns():020d}-{secrets.token_hex(4)}.ticket"
+    mutex = FileLock(folder / "running.lock")
+    place = FileLock(ticket)
+    try:
+        with place:
+            _wait(mutex, ticket, cancelled, on_wait)
+            try:
+                yield
+            finally:
+                mutex.release()
+    finally:
+        ticket.unlink(missing_ok=True)
+
+
+def _wait(mutex: FileLock, ticket: Path, cancelled: threading.Event, on_wait: Callable[[int], None]) -> None:
+    told = 0
+    while True:
+        before = waiting_before(ticket)
+        if not before and _taken(mutex):
+            return
+        if cancelled.wait(POLL_SECONDS):
+            raise Cancelled
+        if max(before, 1) != told:
+            told = max(before, 1)
+            on_wait(told)
+
+
+def waiting_before(ticket: Path) -> int:
+    """How many earlier tickets of the same folder are held; those that nobody holds are removed."""
+    count = 0
+    for other in sorted(ticket.parent.glob("*.ticket")):
+        if other.name >= ticket.name:
+            break
+        lock = FileLock(other)
+        if _taken(lock):
+            lock.release()
+            other.unlink(missing_ok=True)
+        else:
+            count += 1
+    return count
+
+
+def _taken(lock: FileLock) -> bool:
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    return True
 
 
 @dataclass(frozen=True)

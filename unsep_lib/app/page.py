@@ -7,27 +7,27 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import anywidget
 import ipywidgets
 import torch
+import traitlets
 from IPython.display import display
 
-from unsep_lib.app import page as texts
-from unsep_lib.app.file_widgets import Download, Drop
-from unsep_lib.app.job_queue import Cancelled, turn
-from unsep_lib.app.jobs import Job, at_working_rate, known_sources, run, tracks_of, zipped
-from unsep_lib.app.limits import PAGE_SOURCES, PAGE_STEPS, QUEUE_VARIABLE
+from unsep_lib.app import MOST_MEGABYTES, PAGE_SOURCES, PAGE_STEPS, QUEUE_VARIABLE
+from unsep_lib.app.jobs import Cancelled, Job, at_working_rate, known_sources, run, tracks_of, turn, zipped
 from unsep_lib.app.recordings import LIMITS, Recording, check_size, examples, read_upload
-from unsep_lib.audio import rms_dbfs
+from unsep_lib.audio import AUDIO_SUFFIXES, rms_dbfs
 from unsep_lib.figures import described, spectrograms
 from unsep_lib.figures.players import players
 from unsep_lib.notebook.profiles import Profile, load_profile
 from unsep_lib.separation import Separation
 from unsep_lib.source_spec import parse_spec
 
+FOLDER = Path(__file__).parent
 MOST_COLUMNS = 4  # spectrograms side by side
 TITLE = f"""\
 <h1>Separate your own</h1>
@@ -69,6 +69,36 @@ def listing(tracks: Mapping[str, torch.Tensor], sample_rate: int) -> str:
 def program(code: str) -> str:
     """Code that does the same."""
     return f'<h3>The same in a cell</h3><pre tabindex="0"><code>{html.escape(code)}</code></pre>'
+
+
+class Drop(anywidget.AnyWidget):
+    """A place to drop or choose a file: on_file(name, size in bytes, content); content is None if it is too large."""
+
+    _esm = FOLDER / "drop.js"
+    accept = traitlets.Unicode(",".join(sorted(AUDIO_SUFFIXES))).tag(sync=True)
+    most_bytes = traitlets.Int(MOST_MEGABYTES * 1_000_000).tag(sync=True)
+
+    def __init__(self, on_file: Callable[[str, int, bytes | None], None]):
+        super().__init__()
+        self.on_msg(lambda _, file, sent: on_file(file["name"], file["size"], bytes(sent[0]) if sent else None))
+
+
+class Download(anywidget.AnyWidget):
+    """A button, shown while there is something to offer, that sends it to the browser as a file."""
+
+    _esm = FOLDER / "download.js"
+    description = traitlets.Unicode().tag(sync=True)
+    offered = traitlets.Bool(False).tag(sync=True)
+
+    def __init__(self, description: str):
+        super().__init__(description=description)
+        self._name, self._content = "", b""
+        self.on_msg(lambda *_: self.send({"name": self._name}, buffers=[self._content]))
+
+    def offer(self, name: str, content: bytes) -> None:
+        """Offer a file; an empty one withdraws what was offered."""
+        self._name, self._content = name, content
+        self.offered = bool(content)
 
 
 REDRAW_SECONDS = 1.0  # between two pictures of what emerges: drawing one takes about 0.3 s
@@ -125,7 +155,7 @@ class Page:
         ]
         work = [_heading("3. Separate"), ipywidgets.HBox([self.button, self.cancel]), self.status, self.picture]
         box = ipywidgets.VBox(
-            [ipywidgets.HTML(texts.TITLE), *recording, *sources, *work, self.results, self.download, self.code]
+            [ipywidgets.HTML(TITLE), *recording, *sources, *work, self.results, self.download, self.code]
         )
         box.add_class("unsep-page")
         return box
@@ -136,7 +166,7 @@ class Page:
             check_size(name, size)
             self.take(read_upload(name, content or b""))
         except ValueError as error:
-            self.recording, self.overview.value = None, texts.sentence(str(error), wrong=True)
+            self.recording, self.overview.value = None, sentence(str(error), wrong=True)
             self.button.disabled = True
 
     def chose(self, title: str) -> None:
@@ -150,7 +180,7 @@ class Page:
 
     def take(self, recording: Recording) -> None:
         """Make `recording` the one to separate."""
-        self.recording, self.overview.value = recording, texts.overview(recording)
+        self.recording, self.overview.value = recording, overview(recording)
         if recording.name not in self.example.value:
             self.example.value = self.example.options[0]
         self.button.disabled = self.running()
@@ -177,7 +207,7 @@ class Page:
         try:
             job = self.job()
         except ValueError as error:
-            self.status.value = texts.sentence(str(error), wrong=True)
+            self.status.value = sentence(str(error), wrong=True)
             return
         self.cancelled.clear()
         self.button.disabled, self.cancel.disabled = True, False
@@ -190,20 +220,20 @@ class Page:
         """Wait for a turn, separate, show; every end is told in a sentence."""
         try:
             with turn(self.queue, self.cancelled, self._waiting):
-                self.status.value = texts.progress("Reading the priors …", 0.0)
+                self.status.value = progress("Reading the priors …", 0.0)
                 separation = run(job, self.cancelled, Live(self))
             self.finished(job, separation)
         except Cancelled:
-            self.picture.value, self.status.value = "", texts.sentence("Cancelled.")
+            self.picture.value, self.status.value = "", sentence("Cancelled.")
         except Exception as error:  # the thread's last word: without it the page would wait for ever
             text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-            self.status.value = texts.sentence(f"It failed. {text}", wrong=True)
+            self.status.value = sentence(f"It failed. {text}", wrong=True)
         finally:
             self.button.disabled, self.cancel.disabled = self.recording is None, True
 
     def _waiting(self, before: int) -> None:
         others = "one other separation is" if before == 1 else f"{before} other separations are"
-        self.status.value = texts.sentence(f"Waiting for a turn: {others} before yours.")
+        self.status.value = sentence(f"Waiting for a turn: {others} before yours.")
 
     def finished(self, job: Job, separation: Separation) -> None:
         """Show, play and offer what came out."""
@@ -212,10 +242,10 @@ class Page:
         tracks = {name: samples for name, samples in tracks.items() if rms_dbfs(samples) > INAUDIBLE_DBFS}
         flat = {name: at_working_rate(samples, rate) for name, samples in tracks.items()}
         mixture = {"recording": at_working_rate(job.recording.audio.samples, rate)}
-        self.picture.value = texts.picture(mixture | flat, "the recording and of " + ", ".join(tracks))
-        self.results.value = texts.listing(tracks, rate)
-        self.code.value = texts.program(job.code())
-        self.status.value = texts.progress(
+        self.picture.value = picture(mixture | flat, "the recording and of " + ", ".join(tracks))
+        self.results.value = listing(tracks, rate)
+        self.code.value = program(job.code())
+        self.status.value = progress(
             f"Done: {job.recording.name} in {separation.seconds:.1f} s, {separation.solver}, "
             f"{separation.steps} noise levels, seed {separation.seed}.", 1.0,
         )  # fmt: skip
@@ -228,9 +258,9 @@ class Live:
         self.page, self.drawn = page, 0.0
 
     def __call__(self, share: float, estimates: Mapping[str, torch.Tensor]) -> None:
-        self.page.status.value = texts.progress(f"Separating: {100 * share:.0f} %", share)
+        self.page.status.value = progress(f"Separating: {100 * share:.0f} %", share)
         if time.monotonic() - self.drawn >= REDRAW_SECONDS:
-            self.page.picture.value = texts.picture(estimates, "the estimated sources so far")
+            self.page.picture.value = picture(estimates, "the estimated sources so far")
             self.drawn = time.monotonic()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import soundfile
 
-from unsep_lib.app.limits import MOST_CHANNELS, MOST_MEGABYTES, MOST_SECONDS
+from unsep_lib.app import MOST_CHANNELS, MOST_MEGABYTES, MOST_SECONDS
 from unsep_lib.audio import READABLE, SILENCE_DBFS, UNKNOWN_FRAMES, Audio, open_audio, read_audio, rms_dbfs
 from unsep_lib.data.embedded import REPOSITORY, embedded_dir, embedded_mixtures
 from unsep_lib.source_spec import SourceSpec

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from traitlets.config import Config
 
-from unsep_lib.app.limits import MOST_MEGABYTES, QUEUE_VARIABLE
+from unsep_lib.app import MOST_MEGABYTES, QUEUE_VARIABLE
 from unsep_lib.notebook.profiles import PROFILE_VARIABLE, load_profile
 
 LOOPBACK = "127.0.0.1"

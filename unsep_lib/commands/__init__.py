@@ -1,1 +1,67 @@
-"""The subcommands of `unsep`, one module each."""
+"""The subcommands of `unsep`; here: the options and the sentences that several of them share."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Subparsers(Protocol):
+    """Where a subcommand adds its parser."""
+
+    def add_parser(self, name: str, *, help: str) -> argparse.ArgumentParser:
+        """The parser of the subcommand `name`."""
+
+
+def add_solver_options(parser: argparse.ArgumentParser) -> None:
+    """Add --solver, --steps, --seed, --prior, --device and --precision."""
+    parser.add_argument("--solver", help="see `unsep separate --list`")
+    parser.add_argument("--steps", type=int, help="noise levels to go through (default: the solver's)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--prior", action="append", default=[], type=named_file, metavar="NAME=FILE", help="a prior's weights"
+    )
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, mps …")
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16"),
+        help="what the shipped kind of network multiplies matrices in (default: bfloat16 where the processor has it)",
+    )
+
+
+def precision_of(arguments: argparse.Namespace) -> torch.dtype | None:
+    """The torch dtype that --precision asks for, None if it is left out."""
+    import torch
+
+    precision: torch.dtype | None = arguments.precision and getattr(torch, arguments.precision)
+    return precision
+
+
+def check_device(name: str) -> None:
+    """Raise ValueError unless torch can compute on the device."""
+    from unsep_lib.separation import check_device as checked
+
+    checked(name)
+
+
+def note(text: str) -> None:
+    """Say something beside the result on stderr, in one line: what a terminal cannot show of file names is escaped."""
+    print(f"note: {printable(text)}", file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    """`text` in one line that any terminal can show."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
+def named_file(text: str) -> tuple[str, Path]:
+    """Parse NAME=FILE."""
+    name, equals, file = text.partition("=")
+    if not (name and equals and file):
+        raise argparse.ArgumentTypeError(f"expected NAME=FILE, got {text!r}")
+    return name, Path(file)

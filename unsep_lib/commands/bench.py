@@ -1,4 +1,4 @@
-"""`unsep bench`: what a step and a solver cost on this machine, and what an evaluation would cost on a GPU."""
+"""`unsep info` and `unsep bench`: what there is on this machine, and what a step, a solver and an evaluation cost."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from unsep_lib.bench.gpu import H100_FLOAT32, PETA, TERA, UTILISATION, Gpu
-from unsep_lib.commands.options import Subparsers
+from unsep_lib.bench import H100_FLOAT32, PETA, TERA, UTILISATION, Gpu
+from unsep_lib.commands import Subparsers, note
 
 MIXTURES_PER_TASK = 100  # of the estimate; nothing the paper says
 GPU_COUNTS = (1, 8)
@@ -66,7 +66,7 @@ def _add_hours(actions: Subparsers) -> argparse.ArgumentParser:
 
 def run_network(arguments: argparse.Namespace) -> int:
     """Measure both forms, each run in its own process; the last line holds the ratios."""
-    from unsep_lib.bench.network import Measurement, Workload, compare_networks, separation_error
+    from unsep_lib.bench.timing import Measurement, Workload, compare_networks, separation_error
 
     def show(side: str, measurement: Measurement) -> None:
         print(f"{side:<10}{measurement.seconds:8.2f} s{measurement.peak_mb:9.0f} MB", flush=True)
@@ -81,7 +81,7 @@ def run_network(arguments: argparse.Namespace) -> int:
 
 def run_solvers(arguments: argparse.Namespace) -> int:
     """Time both in turn; the last line holds the medians and the ratio."""
-    from unsep_lib.bench.solver_times import compare_solvers
+    from unsep_lib.bench.timing import compare_solvers
     from unsep_lib.solvers import DEFAULT_SOLVER
 
     def show(name: str, seconds: float) -> None:
@@ -127,3 +127,31 @@ def asked_mixtures(arguments: argparse.Namespace) -> tuple[tuple[int, float], ..
         raise ValueError(f"expected at least 1 mixture of each task, got {arguments.per_task}")
     count, seconds = int(arguments.per_task), float(arguments.seconds)
     return tuple((task.speech + task.sounds, seconds) for task in TASKS.values()) * count
+
+
+def add_info(subparsers: Subparsers) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser("info", help="show versions, device and priors")
+    parser.set_defaults(run=run_info)
+
+
+def run_info(arguments: argparse.Namespace) -> int:
+    """Print what there is."""
+    import torch
+
+    from unsep_lib.priors.checkpoints import available_priors, card_of
+    from unsep_lib.versions import versions
+
+    for name, number in versions().items():
+        print(f"{name:<12}{number}")
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    print(f"{'GPU':<12}{device}\n{'threads':<12}{torch.get_num_threads()}")
+    for name, path in available_priors().items():
+        try:
+            card = card_of(path)
+        except ValueError as error:
+            note(f"{name}: {error}")
+            continue
+        size = path.stat().st_size / 1e6
+        print(f"{'prior':<12}{name}: {size:.1f} MB, {card.get('hours', 0):.1f} h of training, {path}")
+    return 0

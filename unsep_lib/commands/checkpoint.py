@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unsep_lib.commands.options import Subparsers
+from unsep_lib.commands import Subparsers
 
 if TYPE_CHECKING:
     from unsep_lib.priors.checkpoints import Card

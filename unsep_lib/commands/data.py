@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unsep_lib.commands.options import Subparsers, note
+from unsep_lib.commands import Subparsers, note
 
 if TYPE_CHECKING:
     from unsep_lib.data.clips import Clip
@@ -119,9 +119,9 @@ def run_prepare(arguments: argparse.Namespace) -> int:
 
 def prepare_held(arguments: argparse.Namespace) -> None:
     """Prepare a corpus whose manifest no other run writes."""
-    from unsep_lib.data.corpus_report import departures
     from unsep_lib.data.prepare import prepare, read_prepared, write_prepared
     from unsep_lib.files import alone
+    from unsep_lib.reproduce.corpus_report import departures
 
     before = None if arguments.fresh else read_prepared(arguments.out)
     with progress_bar("files") as show:
@@ -145,7 +145,7 @@ def prepare_held(arguments: argparse.Namespace) -> None:
     changed = write_prepared(arguments.out, prepared)
     _say(arguments.out, prepared, changed)
     if arguments.page:
-        from unsep_lib.data.corpus_report import write_page
+        from unsep_lib.reproduce.corpus_report import write_page
 
         with alone(arguments.page):
             print(write_page(arguments.page, prepared.clips[0].corpus, arguments.root, prepared))
@@ -153,7 +153,7 @@ def prepare_held(arguments: argparse.Namespace) -> None:
 
 def _say(manifest: Path, prepared: Prepared, changed: bool) -> None:
     from unsep_lib.data.clips import labels_of
-    from unsep_lib.data.corpus_report import summarise
+    from unsep_lib.reproduce.corpus_report import summarise
 
     for part in summarise(prepared.clips):
         checked = "" if part.verified is None else f", {part.verified} labels checked by a person"

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unsep_lib.commands.options import Subparsers, add_solver_options, note
+from unsep_lib.commands import Subparsers, add_solver_options, note
 
 if TYPE_CHECKING:
     from unsep_lib.separation import Request

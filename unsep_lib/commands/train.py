@@ -1,15 +1,16 @@
-"""`unsep train`: a prior of your own from clips of one kind of source."""
+"""`unsep train` and `unsep enrol`: a prior of your own from clips of one kind of source, or from a minute of one."""
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unsep_lib.commands.options import Subparsers, check_device
+from unsep_lib.commands import Subparsers, check_device
 
 EXAMPLE_NUMBERS = 48  # more would remember the hundreds of speakers there are to train on one by one
 
@@ -126,11 +127,62 @@ def _show(bar: tqdm, name: str, progress: TrainingProgress) -> None:
 
 def install(path: Path, target: Path) -> Path:
     """Copy a prior's file to where it is found by name, whole or not at all."""
-    import shutil
-
     from unsep_lib.files import atomic_path, clear_partials
 
     clear_partials(target.parent)
     with atomic_path(target) as temporary:
         shutil.copyfile(path, temporary)
     return target
+
+
+def add_enrol(subparsers: Subparsers) -> None:
+    """Add the subcommand's options."""
+    parser = subparsers.add_parser(
+        "enrol", help="a prior for one voice or sound from a minute of it, for `unsep separate --source`"
+    )
+    parser.add_argument("name", metavar="NAME", help="what `unsep separate --source` will call it")
+    parser.add_argument(
+        "recordings", nargs="+", type=Path, metavar="RECORDING", help="the voice or sound alone, about a minute in all"
+    )
+    parser.add_argument(
+        "--from", dest="base", default="speech", metavar="PRIOR", help="the prior to begin with (default: speech)"
+    )
+    parser.add_argument("--steps", type=int, help="steps of training (default: 100, one to five minutes of two cores)")
+    parser.add_argument("--replace", action="store_true", help="replace a prior of this name that was enrolled before")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, mps …")
+    parser.set_defaults(run=run_enrol)
+
+
+def run_enrol(arguments: argparse.Namespace) -> int:
+    """Fine-tune, install and say how to use it."""
+    from tqdm import tqdm
+
+    from unsep_lib.commands.checkpoint import prior_file
+    from unsep_lib.priors.checkpoints import available_priors, home
+    from unsep_lib.training.enrol import ENROL_STEPS, clips_alone, enrol
+
+    check_device(arguments.device)
+    installed = prior_file(arguments.name)
+    if arguments.name in available_priors() and not arguments.replace:
+        raise ValueError(f"a prior called {arguments.name!r} is there already: choose another name, or give --replace")
+    clips = clips_alone(arguments.recordings)
+    folder = home() / "runs" / f"enrol-{arguments.name}"
+    with tqdm(total=arguments.steps or ENROL_STEPS, desc=arguments.name, unit="step") as bar:
+
+        def show(progress: TrainingProgress) -> None:
+            bar.update(progress.step - bar.n)
+            bar.set_postfix_str(f"loss {progress.loss:.3f}", refresh=False)
+
+        path = enrol(
+            arguments.name,
+            clips,
+            folder,
+            base=arguments.base,
+            steps=arguments.steps or ENROL_STEPS,
+            device=arguments.device,
+            on_step=show,
+        )
+    install(path, installed)
+    shutil.rmtree(folder)
+    print(f"{installed}: use it with `unsep separate MIXTURE --source {arguments.name} --source … --out DIR`")
+    return 0

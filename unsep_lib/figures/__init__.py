@@ -16,8 +16,15 @@ from unsep_lib.figures.charts import (
     staircase,
     training_curve,
 )
-from unsep_lib.figures.glossary import best_guesses, distortion, landscape, towards_the_sum
-from unsep_lib.figures.planes import densities_figure, shares_figure, slopes_figure
+from unsep_lib.figures.glossary import (
+    best_guesses,
+    densities_figure,
+    distortion,
+    landscape,
+    shares_figure,
+    slopes_figure,
+    towards_the_sum,
+)
 from unsep_lib.figures.solving import compared_runs, emerging, moment, step_lengths, trajectory
 from unsep_lib.figures.spectrograms import described, spans_figure, spectrograms
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy
 import torch
 
-from unsep_lib.figures.canvas import new_figure
-from unsep_lib.figures.spectrograms import Deviating, Trained
+from unsep_lib.figures.spectrograms import Deviating, Trained, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy
 
 from unsep_lib.audio import SAMPLE_RATE
-from unsep_lib.figures.canvas import new_figure
-from unsep_lib.figures.spectrograms import Seen, decibels, draw_spectrogram
+from unsep_lib.figures.spectrograms import Seen, decibels, draw_spectrogram, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,4 +1,4 @@
-"""Pictures of audio, and how a figure becomes an image that a notebook keeps."""
+"""Pictures of audio, and how a figure begins and becomes an image that a notebook keeps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import torch
 from IPython.display import HTML
 
 from unsep_lib.audio import SAMPLE_RATE
-from unsep_lib.figures.canvas import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +21,16 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
 WEBP_QUALITY = 80  # of 100; text stays crisp
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of `width` times `height` inches whose panels and labels keep clear of each other.
+
+    matplotlib is imported with the first one, because its import lists the machine's fonts.
+    """
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def described(figure: Figure, alt: str, dpi: int = 72) -> HTML:

@@ -1,6 +1,6 @@
 """The TF attention U-Net of the paper's priors, laid out for speed and little memory (arXiv 2512.07226).
 
-`unsep_lib.networks.tf_reference` is the same network written to be read. This one keeps every map as
+`unsep_lib.bench.tf_reference` is the same network written to be read. This one keeps every map as
 [batch, frequency, time, channel], so that 1×1 convolutions are matrix products and attention's lines are views; it
 passes a slab of lines through a whole layer while it lies in the cache; and for the gradient it keeps only each
 layer's input.

@@ -10,8 +10,8 @@ from string import Template
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from unsep_lib.figures.html import STYLE
 from unsep_lib.files import write_text
+from unsep_lib.reproduce import STYLE
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode

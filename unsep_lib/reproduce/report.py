@@ -13,9 +13,9 @@ import nbformat
 from nbconvert import HTMLExporter
 
 from unsep_lib.audio import read_audio
-from unsep_lib.figures.html import STYLE, table
 from unsep_lib.figures.players import player_html
 from unsep_lib.files import write_text
+from unsep_lib.reproduce import STYLE, table
 from unsep_lib.reproduce.reference import Comparison, Result, compare, results_of
 from unsep_lib.versions import versions
 

@@ -10,12 +10,12 @@ from safetensors.torch import load_file, save_file
 from unsep_lib.data.clips import Clip
 from unsep_lib.data.embedded import embedded_mixtures
 from unsep_lib.data.mixtures import Mixture, read_mixture
-from unsep_lib.evaluation.conv_tasnet import SHIPPED, Control, ControlConfig, ControlSize, load_control, save_control
+from unsep_lib.evaluation.conv_tasnet import SHIPPED, Control, ControlSize, load_control, save_control
 from unsep_lib.evaluation.metrics import si_sdr
-from unsep_lib.evaluation.train_conv_tasnet import improvement, main, train_control
 from unsep_lib.experiments import Experiment, PriorSet, SolverChoice, plan
 from unsep_lib.experiments.methods import compute
 from unsep_lib.source_spec import parse_spec
+from unsep_lib.training.conv_tasnet import ControlConfig, improvement, main, train_control
 
 RATE = 16_000
 TINY = ControlSize(kernel=32, filters=16, bottleneck=8, hidden=16, blocks=2, repeats=1)
@@ -75,7 +75,7 @@ def test_a_shipped_control_is_light_and_separates_voices_and_sounds_it_never_hea
     card = SHIPPED.with_suffix(".md").read_text(encoding="utf-8")
     assert all(
         fact in card
-        for fact in (file.name, "## Data", "## Training", "## Yardsticks", "## Licence", "train_conv_tasnet")
+        for fact in (file.name, "## Data", "## Training", "## Yardsticks", "## Licence", "training.conv_tasnet")
     )
     assert improvement(load_control(file), embedded_mixtures("1speech-1sound")[:3]) > 5
 

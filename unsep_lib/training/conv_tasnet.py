@@ -1,8 +1,9 @@
-"""Training the control on random mixtures of clips: resumable, one process."""
+"""The supervised control trained on random mixtures of clips (Conv-TasNet): resumable, one process."""
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,15 +18,50 @@ from tqdm import tqdm
 
 from unsep_lib.data.clips import Clip, read_manifest
 from unsep_lib.data.mixtures import LEVEL_HIGH, LEVEL_LOW, Mixture, read_mixtures
-from unsep_lib.evaluation.conv_tasnet import SOURCES, Control, ControlConfig, save_control
+from unsep_lib.evaluation.conv_tasnet import SOURCES, Control, ControlSize, save_control
 from unsep_lib.evaluation.evaluate import evaluate
 from unsep_lib.files import alone
 from unsep_lib.priors.checkpoints import save_state
+from unsep_lib.training.config import decayed, share_of
 from unsep_lib.training.data import CropStream, prefetched
 from unsep_lib.training.loop import CHECKPOINT_SECONDS, STATE_FILE, VALIDATION_SECONDS
 
 CONTROL_FILE = "conv_tasnet.safetensors"
 COUNTERS = ("step", "seconds", "loss", "curve")  # of a run, kept in its state
+
+
+@dataclass(frozen=True)
+class ControlConfig:
+    """How the control is trained: the published loss, optimiser, rate and clipping (arXiv 1809.07454).
+
+    minutes: training time in all, over every resumption; batch: mixtures a step; segment_seconds: half the published,
+    which gained more in equal minutes; decay_from (share of the minutes): from there on the rate falls linearly to
+    zero, as the priors' does. (The published recipe halves it when the validation loss stands still, which it does not
+    within hours on one thread.)
+    """
+
+    minutes: float
+    size: ControlSize = field(default_factory=ControlSize)
+    batch: int = 4
+    segment_seconds: float = 2.0
+    learning_rate: float = 1e-3
+    gradient_clip: float = 5.0
+    decay_from: float = 0.5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.minutes < math.inf:
+            raise ValueError(f"expected minutes of training above 0, got {self.minutes}")
+        if self.batch < 1:
+            raise ValueError(f"expected a batch of at least 1 mixture, got {self.batch}")
+
+    def progress(self, seconds: float) -> float:
+        """Share of the minutes that is spent, 0 … 1."""
+        return share_of(self.minutes, seconds)
+
+    def rate(self, seconds: float) -> float:
+        """The learning rate after `seconds` of training: constant, then falling linearly to zero."""
+        return self.learning_rate * decayed(self.progress(seconds), self.decay_from, final=0.0)
 
 
 @dataclass
@@ -196,7 +232,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m unsep_lib.evaluation.train_conv_tasnet", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m unsep_lib.training.conv_tasnet", description=__doc__)
     parser.add_argument("--speech", nargs="+", required=True, type=Path, metavar="MANIFEST")
     parser.add_argument("--sounds", nargs="+", required=True, type=Path, metavar="MANIFEST")
     parser.add_argument("--minutes", required=True, type=float, help="of training in all, over every resumption")

@@ -18,10 +18,10 @@ import numpy
 from unsep_lib.audio import SAMPLE_RATE
 from unsep_lib.data.clips import Clip, labels_of, read_crop, speaker_of
 from unsep_lib.data.prepare import Prepared, Skipped
-from unsep_lib.figures.canvas import new_figure
-from unsep_lib.figures.html import STYLE, table
 from unsep_lib.figures.players import player_html
+from unsep_lib.figures.spectrograms import new_figure
 from unsep_lib.files import write_text
+from unsep_lib.reproduce import STYLE, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,9 +9,9 @@ import pytest
 import soundfile
 from places import SHARED
 
-from unsep_lib.commands.main import main
+from unsep_lib.__main__ import main
 from unsep_lib.data.clips import Clip
-from unsep_lib.data.corpus_report import PLAYERS, departures, summarise
+from unsep_lib.reproduce.corpus_report import PLAYERS, departures, summarise
 
 CORPORA = SHARED / "data"
 RATE = 16_000
