@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 
@@ -157,7 +158,7 @@ def test_the_users_commands_come_first_and_every_command_is_listed(capsys):
 
 
 def test_a_reader_that_leaves_ends_the_command_without_words(home):
-    command = f"{sys.executable} -m unsep_lib separate --list | true"
+    command = shlex.join([sys.executable, "-m", "unsep_lib", "separate", "--list"]) + " | true"
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     ended = subprocess.run(["/bin/sh", "-c", command], capture_output=True, env=environment, check=False)
     assert ended.returncode == 0 and ended.stderr == b""

@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return NO_READER
     except ModuleNotFoundError as error:
         if error.name and error.name.split(".")[0] != "unsep_lib":
-            return refuse(f"this needs {error.name}, which is not installed; pip install unsep[all] brings it")
+            return refuse(f"this needs {error.name}, which Python does not find; pip install unsep[all] brings it")
         raise
     except ValueError as error:
         return refuse(str(error))

@@ -1,10 +1,7 @@
 """Folders that cannot be written, and disks that are full."""
 
 import os
-import shutil
 import subprocess
-import tempfile
-from pathlib import Path
 
 import pytest
 
@@ -16,21 +13,17 @@ LIMIT = 1500  # bytes a file may have, above any message and below what every co
 
 
 @pytest.fixture
-def open_place(home):
-    """A folder that everyone may enter, with the input of all commands and the priors of `home`."""
-    folder = Path(tempfile.mkdtemp())
-    folder.chmod(0o755)
-    (folder / "in").mkdir()
-    make_input(folder / "in")
-    shutil.copytree(home, folder / "home")
-    yield folder
-    shutil.rmtree(folder)
+def apart(tmp_path, home):
+    """A folder with the input of all commands, and the priors of `home`."""
+    (tmp_path / "in").mkdir()
+    make_input(tmp_path / "in")
+    return tmp_path
 
 
 @pytest.fixture
-def small_disk(open_place):
+def small_disk(apart):
     """A full file system."""
-    disk = open_place / "disk"
+    disk = apart / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={ROOM}", "tmpfs", str(disk)]
     if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
@@ -52,21 +45,21 @@ def refused(driven, name, folder, out, says, **limits):
     return REFUSED
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="privileges can be dropped by root only")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has privileges to drop")
 @pytest.mark.parametrize("name", ALL)
-def test_a_folder_that_may_not_be_written(name, open_place, driven, count):
-    out = open_place / "locked"
+def test_a_folder_that_may_not_be_written(name, apart, driven, count):
+    out = apart / "locked"
     out.mkdir(mode=0o555)
     count("disk", name, "read-only folder", lambda: refused(
-        driven, name, open_place, out, "Permission denied", nobody=True))  # fmt: skip
+        driven, name, apart, out, "Permission denied", unprivileged=True))  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_full_disk(name, open_place, small_disk, driven, count):
-    count("disk", name, "full disk", lambda: refused(driven, name, open_place, small_disk / "out", "No space left"))
+def test_a_full_disk(name, apart, small_disk, driven, count):
+    count("disk", name, "full disk", lambda: refused(driven, name, apart, small_disk / "out", "No space left"))
 
 
 @pytest.mark.parametrize("name", sorted(set(ALL) - {"evaluate", "reproduce"}))
-def test_a_file_that_may_not_grow(name, open_place, driven, count):
+def test_a_file_that_may_not_grow(name, apart, driven, count):
     count("disk", name, "file size limit", lambda: refused(
-        driven, name, open_place, open_place / "out", "File too large", size_limit=LIMIT))  # fmt: skip
+        driven, name, apart, apart / "out", "File too large", size_limit=LIMIT))  # fmt: skip

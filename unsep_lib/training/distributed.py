@@ -61,13 +61,13 @@ def accelerated(device: str, bfloat16: bool) -> Iterator[Accelerator]:
     """An `Accelerator` for one run; its process group and its state, which accelerate keeps globally, end with it.
 
     Raises:
-        ValueError: accelerate is not installed, or a launcher asked for a precision other than bf16 or none.
+        ValueError: accelerate cannot be imported, or a launcher asked for a precision other than bf16 or none.
     """
     try:
         from accelerate import Accelerator
         from accelerate.state import AcceleratorState
     except ImportError as error:
-        raise ValueError("training needs the package accelerate: pip install accelerate") from error
+        raise ValueError(f"training needs the package accelerate ({error}): pip install accelerate") from error
     precision = "bf16" if launched_in_bfloat16() or bfloat16 else "no"
     # The caller puts the prior on the device that was asked for, which may be the second of several GPUs.
     accelerator = Accelerator(cpu=torch.device(device).type == "cpu", mixed_precision=precision, device_placement=False)
