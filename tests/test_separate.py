@@ -232,7 +232,12 @@ def test_only_interchangeable_sources_change_places():
 
 def test_sources_of_one_prior_and_label_are_interchangeable(tiny_prior):
     sound = tiny_prior(1, ["Cello", "Flute"])
-    chosen = [sound.labelled("Cello"), sound.labelled("Cello"), sound.labelled("Flute"), tiny_prior(2)]
+    chosen = [
+        sound.with_condition(label="Cello"),
+        sound.with_condition(label="Cello"),
+        sound.with_condition(label="Flute"),
+        tiny_prior(2),
+    ]
     groups = interchangeable(chosen)
     assert groups[0] == groups[1]
     assert len(set(groups)) == 3

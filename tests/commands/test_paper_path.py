@@ -155,7 +155,7 @@ def test_a_random_prior_is_the_papers_network_and_its_card_says_untrained(home, 
     power = 1 / (1 + sigma**2)
     epsilon = reference(power**0.5 * noisy, torch.tensor([300]), torch.tensor([SOUND_LABELS.index("Cello")]))
     torch.testing.assert_close(
-        sound.labelled("Cello").denoise(noisy, sigma), noisy - sigma * epsilon, rtol=1e-3, atol=1e-4
+        sound.with_condition(label="Cello").denoise(noisy, sigma), noisy - sigma * epsilon, rtol=1e-3, atol=1e-4
     )
 
 

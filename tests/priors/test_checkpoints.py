@@ -22,7 +22,9 @@ def test_a_saved_prior_denoises_as_before(prior, tmp_path):
     save_prior(tmp_path / "mine.safetensors", prior, {"name": "mine", "hours": 0.5})
     loaded = load_prior(tmp_path / "mine.safetensors", precision=torch.float32)
     noisy = torch.randn(1, 3000)
-    assert torch.equal(loaded.labelled("b").denoise(noisy, 0.3), prior.labelled("b").denoise(noisy, 0.3))
+    assert torch.equal(
+        loaded.with_condition(label="b").denoise(noisy, 0.3), prior.with_condition(label="b").denoise(noisy, 0.3)
+    )
     card = card_of(tmp_path / "mine.safetensors")
     assert (card["name"], card["hours"], card["labels"]) == ("mine", 0.5, ["a", "b"])
     assert card["parameters"] == sum(tensor.numel() for tensor in loaded.parameters())

@@ -39,7 +39,7 @@ def prior():
 @pytest.mark.parametrize(("label", "level"), [("loud", 0.3), ("soft", 0.05), (None, 0.05)])
 def test_denoises_a_gaussian_source_to_its_wiener_estimate(prior, t, label, level):
     noisy = torch.randn(2, 50, dtype=torch.float64)
-    clean = prior.labelled(label).denoise(noisy, sigma_at(t))
+    clean = prior.with_condition(label=label).denoise(noisy, sigma_at(t))
     torch.testing.assert_close(clean, level**2 / (level**2 + sigma_at(t) ** 2) * noisy, rtol=1e-9, atol=0)
 
 
@@ -53,18 +53,18 @@ def test_time_is_the_integer_part_of_five_t(prior):
 
     noting = EpsilonPrior(Noting(), ["a", "b", "c"], unlabelled=3)
     noting.denoise(torch.zeros(2, 9), sigma_at(199))
-    noting.labelled("c").denoise(torch.zeros(1, 9), sigma_at(0))
+    noting.with_condition(label="c").denoise(torch.zeros(1, 9), sigma_at(0))
     assert seen == [(torch.int64, [995, 995], [3, 3]), (torch.int64, [0], [2])]
 
 
 def test_gradients_reach_the_noisy_signal(prior):
     noisy = torch.randn(1, 20, dtype=torch.float64, requires_grad=True)
-    (gradient,) = torch.autograd.grad(prior.labelled("loud").denoise(noisy, sigma_at(100)).sum(), noisy)
+    (gradient,) = torch.autograd.grad(prior.with_condition(label="loud").denoise(noisy, sigma_at(100)).sum(), noisy)
     torch.testing.assert_close(gradient, torch.full_like(noisy, 0.09 / (0.09 + sigma_at(100) ** 2)))
 
 
 def test_large_values_are_not_clamped(prior):
-    assert prior.labelled("loud").denoise(torch.full((1, 4), 9.0), sigma_at(0)).min() > 8
+    assert prior.with_condition(label="loud").denoise(torch.full((1, 4), 9.0), sigma_at(0)).min() > 8
 
 
 def test_the_grid_is_the_papers_two_hundred_levels(prior):
@@ -86,9 +86,9 @@ def test_other_levels_are_refused(prior, sigma):
 
 
 def test_unknown_labels_are_refused_and_known_ones_share_the_network(prior):
-    assert prior.labelled("loud").network is prior.network
+    assert prior.with_condition(label="loud").network is prior.network
     with pytest.raises(ValueError, match="unknown label 'Gong': this prior's labels are loud, soft"):
-        prior.labelled("Gong")
+        prior.with_condition(label="Gong")
 
 
 def test_released_priors_have_their_labels():

@@ -43,25 +43,25 @@ def test_it_is_the_denoiser_of_the_tilted_density_for_gaussians(weight):
 
 
 def test_only_other_labels_of_the_same_network_compete(sound):
-    cello, flute, voice = sound.labelled("Cello"), sound.labelled("Flute"), load_prior("speech")
+    cello, flute, voice = sound.with_condition(label="Cello"), sound.with_condition(label="Flute"), load_prior("speech")
     first, second, third = contrasted([cello, flute, voice])
     assert first.prior is cello and first.others == (flute,)
     assert second.prior is flute and second.others == (cello,)
     assert third is voice
     assert contrasted([cello, voice]) == [cello, voice]
-    twins = [sound.labelled("Cello"), sound.labelled("Cello")]
+    twins = [sound.with_condition(label="Cello"), sound.with_condition(label="Cello")]
     assert contrasted(twins) == twins
 
 
 @pytest.mark.parametrize(("labels", "same"), [(("Cello", "Cello"), True), (("Cello", "Flute"), False)])
 def test_the_solver_is_the_one_without_contrast_where_no_labels_compete(labels, same, sound):
-    priors, mixture = [sound.labelled(label) for label in labels], noisy(1, time=4000)
+    priors, mixture = [sound.with_condition(label=label) for label in labels], noisy(1, time=4000)
     plain, contrasting = (restarts(contrast).run(mixture, priors, 20, [0]) for contrast in (False, True))
     assert torch.equal(plain, contrasting) is same
     torch.testing.assert_close(contrasting.sum(dim=1), mixture, atol=1e-5, rtol=1e-5)
 
 
 def test_the_last_restart_believes_the_plain_prior(sound):
-    priors = [sound.labelled("Cello"), sound.labelled("Flute")]
+    priors = [sound.with_condition(label="Cello"), sound.with_condition(label="Flute")]
     plain, contrasting = (restarts(contrast).run(noisy(2), priors, 10, [0]) for contrast in (False, True))
     assert torch.equal(plain, contrasting)

@@ -57,7 +57,7 @@ def test_any_length_comes_back_at_that_length(length):
 
 
 def test_denoising_a_batch_equals_one_at_a_time():
-    prior = untrained(["a", "b"]).labelled("b")
+    prior = untrained(["a", "b"]).with_condition(label="b")
     with torch.no_grad():
         for parameter in prior.parameters():
             parameter.add_(0.02 * torch.randn_like(parameter))
@@ -72,10 +72,10 @@ def test_labels_change_the_answer_once_trained_and_unknown_ones_are_refused():
         for parameter in prior.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
     noisy = 0.1 * torch.randn(1, 4000)
-    answers = [prior.labelled(label).denoise(noisy, 0.2) for label in ("a", "b", None)]
+    answers = [prior.with_condition(label=label).denoise(noisy, 0.2) for label in ("a", "b", None)]
     assert all((answers[0] - other).abs().max() > 1e-4 for other in answers[1:])
     with pytest.raises(ValueError, match="unknown label 'c': this prior's labels are a, b"):
-        prior.labelled("c")
+        prior.with_condition(label="c")
 
 
 @pytest.mark.parametrize("sigma", [0.001, 10.0])

@@ -55,7 +55,9 @@ def test_an_imported_prior_denoises_with_the_averaged_weights(released, state, t
         with torch.no_grad():
             epsilon = reference(power**0.5 * noisy, torch.tensor([500]), torch.tensor([index]))
         clean = noisy - ((1 - power) / power) ** 0.5 * epsilon
-        torch.testing.assert_close(prior.labelled(label).denoise(noisy, paper_sigma(100)), clean, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(
+            prior.with_condition(label=label).denoise(noisy, paper_sigma(100)), clean, rtol=1e-3, atol=1e-4
+        )
 
 
 def test_the_card_says_what_it_is_and_where_it_is_from(released, state, tmp_path):

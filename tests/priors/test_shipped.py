@@ -46,7 +46,7 @@ def test_it_denoises_unseen_sources_better_than_the_average_spectrums_wiener_fil
     gain = prior.spectrum[:, None] ** 2 / (prior.spectrum[:, None] ** 2 + 0.08**2)
     wiener = inverse_stft(gain * stft(noisy), noisy.shape[1])
     denoised = torch.cat([
-        prior.labelled(mixture.specs[NAMES.index(name)].label).denoise(row[None], 0.08)
+        prior.with_condition(label=mixture.specs[NAMES.index(name)].label).denoise(row[None], 0.08)
         for mixture, row in zip(mixtures, noisy, strict=True)
     ])  # fmt: skip
     better = (denoised - clean).square().mean(dim=1) < (wiener - clean).square().mean(dim=1)
@@ -77,7 +77,7 @@ def test_the_fastest_precision_is_bfloat16_where_the_processor_multiplies_in_it(
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     for name, expected in (("amx_bf16", torch.bfloat16), ("avx512_bf16", torch.bfloat16), ("avx2", torch.float32)):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda name=name: {name: True})
-        assert load_prior("speech").precision == load_prior("sound").labelled("Flute").precision == expected
+        assert load_prior("speech").precision == load_prior("sound").with_condition(label="Flute").precision == expected
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")  # as ATEN_CPU_CAPABILITY asks
     assert load_prior("speech").precision == torch.float32

@@ -47,7 +47,7 @@ def priors():
     network = TfAttentionNetwork(config, recompute=False)
     network.load_state_dict(load_file(RECORDED / "network_state.safetensors"))
     prior = EpsilonPrior(network, labels=[str(label) for label in range(config.labels)])
-    return [prior.labelled(str(label)) for label in LABELS]
+    return [prior.with_condition(label=str(label)) for label in LABELS]
 
 
 def test_six_hybrid_steps_reproduce_the_released_programs_states(trace, priors):

@@ -78,6 +78,6 @@ def test_levels_that_priors_do_not_allow_are_refused_before_the_first_step(prior
 def test_a_noise_predicting_prior_runs_in_every_solver(solver):
     prior = EpsilonPrior(Shrinking(), labels=["some", "more"])
     mixture = 0.1 * torch.randn(1, 300, generator=torch.Generator().manual_seed(7))
-    sources = solve(mixture, [prior, prior.labelled("more")], solver=solver, seeds=[0], steps=5)
+    sources = solve(mixture, [prior, prior.with_condition(label="more")], solver=solver, seeds=[0], steps=5)
     assert torch.isfinite(sources).all()
     assert (sources[:, 0] - sources[:, 1]).abs().max() > 1e-4

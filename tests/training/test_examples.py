@@ -87,17 +87,18 @@ def test_sources_of_two_examples_are_told_apart_and_lean_from_each_other():
         network.encoder[0].blocks[0].modulation.weight.normal_()
     prior = EdmPrior(network, torch.full((256,), 0.1)).eval().requires_grad_(False)
     time = torch.arange(RATE) / RATE
-    deep, high = (prior.with_example(torch.sin(6.2832 * hertz * time)) for hertz in NOTES.values())
+    examples = [torch.sin(6.2832 * hertz * time) for hertz in NOTES.values()]
+    deep, high = (prior.with_condition(example=example) for example in examples)
     noisy = torch.randn(1, RATE // 2)
     assert not torch.allclose(deep.denoise(noisy, 0.5), high.denoise(noisy, 0.5))
-    torch.testing.assert_close(deep.with_example(None).denoise(noisy, 0.5), prior.denoise(noisy, 0.5))
+    torch.testing.assert_close(deep.with_condition().denoise(noisy, 0.5), prior.denoise(noisy, 0.5))
     assert [type(one) for one in contrasted([deep, high])] == [ContrastedPrior] * 2
     assert contrasted([deep, deep]) == [deep, deep]
     assert len(set(interchangeable([deep, high, prior]))) == 3
-    assert len(set(interchangeable([deep, deep.labelled(None)]))) == 1
+    assert len(set(interchangeable([deep, prior.with_condition(example=examples[0])]))) == 1
     for silent in (torch.zeros(RATE), torch.full((RATE,), float("nan")), torch.ones(1, RATE)):
         with pytest.raises(ValueError, match=r"expected an example \[time\] in which the source sounds"):
-            prior.with_example(silent)
+            prior.with_condition(example=silent)
 
 
 def test_new_labels_begin_as_no_label_and_the_old_ones_stay():

@@ -38,13 +38,21 @@ class Prior(ABC):
     def with_condition(self, *, label: str | None = None, example: torch.Tensor | None = None) -> Self:
         """The same prior (weights shared) for one class, or for the source that sounds in `example` [time] at 16 kHz.
 
-        None is any. A prior that knows neither labels nor examples stays as it is.
+        None is any: what the prior was conditioned on before does not count.
 
         Raises:
             ValueError: no such label, an example that is silent, or a prior that takes no examples.
         """
-        if label is not None:
+        if label is not None and label not in self.labels:
             raise ValueError(f"unknown label {label!r}: this prior's labels are {', '.join(self.labels) or 'none'}")
+        return self.conditioned(None if label is None else self.labels.index(label), example)
+
+    def conditioned(self, index: int | None, example: torch.Tensor | None) -> Self:
+        """What `with_condition` returns, by the label's index: for a prior with labels or examples to override.
+
+        Raises:
+            ValueError: an example that is silent, or a prior that takes no examples.
+        """
         if example is not None:
             raise ValueError("this prior takes no examples: it was trained without them (`unsep train --examples`)")
         return self

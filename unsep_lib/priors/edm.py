@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 from torch import nn
@@ -46,47 +47,26 @@ class EdmPrior(nn.Module, Prior):
         self.register_buffer("spectrum", spectrum.clamp_min(SPECTRUM_FLOOR))
         self.labels = tuple(labels)
         self.label_index = len(self.labels)
-        self.example: torch.Tensor | None = None  # [1, number] of `encode`, none if it was told of none
-
-    def labelled(self, label: str | None) -> EdmPrior:
-        """The same prior (weights shared) for one class; None is "any class".
-
-        Raises:
-            ValueError: the prior has no such label.
-        """
-        if label is not None and label not in self.labels:
-            known = ", ".join(self.labels) or "none"
-            raise ValueError(f"unknown label {label!r}: this prior's labels are {known}")
-        prior = copy.copy(self)
-        prior.label_index = len(self.labels) if label is None else self.labels.index(label)
-        return prior
+        self.example: torch.Tensor | None = None  # [1, number], what `encode` makes of one
 
     @torch.no_grad()
-    def with_example(self, example: torch.Tensor | None) -> EdmPrior:
-        """The same prior (weights shared) for the source that sounds in `example` [time] at 16 kHz; None is any.
+    def conditioned(self, index: int | None, example: torch.Tensor | None) -> Self:
+        """The same prior (weights shared) under a label and an example [time] at 16 kHz, each None for any.
 
         Raises:
-            ValueError: the prior takes no examples, or nothing sounds in this one.
+            ValueError: nothing sounds in the example, or the prior takes none.
         """
         prior = copy.copy(self)
-        prior.example = None
+        prior.label_index, prior.example = len(self.labels) if index is None else index, None
         if example is not None:
             if example.ndim != 1 or not example.any() or not example.isfinite().all():
                 raise ValueError(f"expected an example [time] in which the source sounds, got {tuple(example.shape)}")
             prior.example = self.encode(example[None].to(self.spectrum))
         return prior
 
-    def with_condition(self, *, label: str | None = None, example: torch.Tensor | None = None) -> EdmPrior:
-        """The same prior (weights shared) for one class, or for the source that sounds in `example`; None is any.
-
-        Raises:
-            ValueError: no such label, nothing sounds in the example, or the prior takes no examples.
-        """
-        return self.labelled(label).with_example(example)
-
     @property
     def identity(self) -> Identity:
-        """The network, the label, and what the network is told of the example."""
+        """The network, the label, and the code of the example."""
         example = None if self.example is None else tuple(self.example.flatten().tolist())
         return Identity(id(self.network), (self.label_index, example))
 
@@ -101,7 +81,7 @@ class EdmPrior(nn.Module, Prior):
         return clean
 
     def encode(self, example: torch.Tensor) -> torch.Tensor:
-        """What the network is told of examples [batch, time] at 16 kHz, of any level and length: [batch, number].
+        """Codes [batch, number] of examples [batch, time] at 16 kHz, of any level and length.
 
         Raises:
             ValueError: this prior takes no examples.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 from torch import nn
@@ -47,28 +48,17 @@ class EpsilonPrior(nn.Module, Prior):
         self.grid = torch.tensor([paper_sigma(t) for t in reversed(range(PAPER_STEPS))], dtype=torch.float64)
         self.sigma_min, self.sigma_max = self.grid[-1].item(), self.grid[0].item()
 
-    def labelled(self, label: str | None) -> EpsilonPrior:
-        """The same prior (weights shared) for one class; None is "no class", or the only one there is.
+    def conditioned(self, index: int | None, example: torch.Tensor | None) -> Self:
+        """The same prior (weights shared) for the label of an index; None is "no class", or the only one there is.
 
         Raises:
-            ValueError: the prior has no such label.
-        """
-        if label is not None and label not in self.labels:
-            known = ", ".join(self.labels) or "none"
-            raise ValueError(f"unknown label {label!r}: this prior's labels are {known}")
-        prior = copy.copy(self)
-        prior.label_index = self.unlabelled if label is None else self.labels.index(label)
-        return prior
-
-    def with_condition(self, *, label: str | None = None, example: torch.Tensor | None = None) -> EpsilonPrior:
-        """The same prior (weights shared) for one class; None is "no class", or the only one there is.
-
-        Raises:
-            ValueError: no such label, or an example, of which the paper's networks are not told.
+            ValueError: an example, which the paper's networks do not take.
         """
         if example is not None:
-            raise ValueError("this prior takes no examples: the paper's networks are not told of any")
-        return self.labelled(label)
+            raise ValueError("this prior takes no examples: the paper's networks have no input for one")
+        prior = copy.copy(self)
+        prior.label_index = self.unlabelled if index is None else index
+        return prior
 
     @property
     def identity(self) -> Identity:
