@@ -3,20 +3,25 @@
 from unsep_lib import separate
 found = separate("mix.wav", ["speech", "sound:Cello"])
 found["speech"], found.residual, found.save("out/"), found.play()
+
+Each command of `unsep` is one call with the same words: separate_file, enrol, train, prepare, mix, evaluate.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from unsep_lib.versions import __version__ as __version__
+
 if TYPE_CHECKING:
+    from unsep_lib.data.mixture_sets import mix
+    from unsep_lib.data.prepare import prepare
     from unsep_lib.evaluation.evaluate import Evaluation, evaluate
     from unsep_lib.priors.base import Prior
     from unsep_lib.priors.checkpoints import load_prior
     from unsep_lib.separation import Separation, separate, separate_file
     from unsep_lib.solvers import SOLVERS, Problem, Solver, Step, reverse
-
-__version__ = "0.1.0"
+    from unsep_lib.training.by_name import enrol, train
 
 __all__ = [
     "SOLVERS",
@@ -26,11 +31,15 @@ __all__ = [
     "Separation",
     "Solver",
     "Step",
+    "enrol",
     "evaluate",
     "load_prior",
+    "mix",
+    "prepare",
     "reverse",
     "separate",
     "separate_file",
+    "train",
 ]
 
 _MODULES = {
@@ -46,6 +55,10 @@ _MODULES = {
     "Step": "unsep_lib.solvers",
     "Solver": "unsep_lib.solvers",
     "reverse": "unsep_lib.solvers",
+    "enrol": "unsep_lib.training.by_name",
+    "train": "unsep_lib.training.by_name",
+    "prepare": "unsep_lib.data.prepare",
+    "mix": "unsep_lib.data.mixture_sets",
 }
 
 

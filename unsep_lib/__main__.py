@@ -7,8 +7,8 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from unsep_lib import __version__
 from unsep_lib.commands import Subparsers, bench, checkpoint, data, evaluate, notebooks, printable, separate, train
+from unsep_lib.versions import __version__
 
 COMMANDS = (
     separate.add_parser, notebooks.add_app, train.add_enrol, bench.add_info, data.add_parser, train.add_parser,

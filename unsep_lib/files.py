@@ -45,7 +45,7 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
 
 
 def _held_temporary(target: Path) -> tuple[int, Path]:
-    """A new file beside `target` and its locked descriptor, which tells `clear_partials` that someone writes it."""
+    """A new file beside `target` and its locked descriptor, which shows `clear_partials` that someone writes it."""
     while True:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix=f".partial{target.suffix}")
         if lock_descriptor(handle, blocking=False) and os.fstat(handle).st_nlink:

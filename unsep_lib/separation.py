@@ -30,7 +30,7 @@ from unsep_lib.audio import (
 )
 from unsep_lib.files import alone, clear_partials, sha256, staged, write_bytes, write_json
 from unsep_lib.priors.base import Prior
-from unsep_lib.priors.checkpoints import find_prior, load_prior
+from unsep_lib.priors.checkpoints import find_prior, load_prior, names_python
 from unsep_lib.solvers import DEFAULT_SOLVER, Snapshot, Solver, solve, solver_named
 from unsep_lib.source_spec import SourceSpec, file_names, parse_spec
 from unsep_lib.versions import peak_memory_mb, versions
@@ -372,10 +372,12 @@ def request(
     priors: dict[int, Any] = dict(enumerate(asked)) | dict(zip(specs, loaded, strict=True))
     stems = dict(zip(specs, file_names(list(specs.values())), strict=True))
     names = [stems.get(index, f"source_{index + 1}") for index in range(len(asked))]
-    files = {spec.prior: Path((prior or {}).get(spec.prior) or find_prior(spec.prior)) for spec in specs.values()}
+    asked_of = {spec.prior: (prior or {}).get(spec.prior, spec.prior) for spec in specs.values()}
+    on_disk = len(specs) == len(asked) and not any(map(names_python, asked_of.values()))
+    files = {name: find_prior(str(file)) for name, file in asked_of.items()} if on_disk else {}
     return Request(
         tuple(str(specs.get(index, names[index])) for index in range(len(asked))), tuple(names),
-        tuple(priors.values()), files if len(specs) == len(asked) else {}, chosen, step_count(chosen, steps), seed,
+        tuple(priors.values()), files, chosen, step_count(chosen, steps), seed,
         device, str(dtype) if dtype else None,
     )  # fmt: skip
 

@@ -7,6 +7,7 @@ import resource
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
+__version__ = "0.1.0"
 PACKAGES = ("unsep", "torch", "torchaudio", "numpy", "soundfile", "torchmetrics")
 
 

@@ -9,7 +9,7 @@ import torch
 
 from unsep_lib.__main__ import main
 from unsep_lib.data.clips import Clip, write_manifest
-from unsep_lib.data.mixture_sets import TASKS, MixtureSet, checksum, mix, write_set
+from unsep_lib.data.mixture_sets import TASKS, MixtureSet, checksum, mixture_of, write_set
 from unsep_lib.data.mixtures import read_mixtures
 
 RATES = (16_000, 44_100, 48_000)
@@ -130,9 +130,9 @@ def test_an_interrupted_set_is_completed_without_making_the_rest_again(clips, tm
 
     def counted(recipe):
         made.append(recipe.name)
-        return mix(recipe)
+        return mixture_of(recipe)
 
-    monkeypatch.setattr("unsep_lib.data.mixture_sets.mix", counted)
+    monkeypatch.setattr("unsep_lib.data.mixture_sets.mixture_of", counted)
     assert write_set(tmp_path / "set", mixtures, 1) == total
     assert made == ["2speakers_00001"]
     assert files(tmp_path / "set") == before

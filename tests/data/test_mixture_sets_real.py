@@ -6,7 +6,7 @@ from places import SHARED
 from data_prep.yardsticks import SEED, own_rate_spans, split_yardsticks
 from unsep_lib.data.clips import read_manifest, write_manifest
 from unsep_lib.data.mixture_sets import MixtureSet, checksum, draw_mixtures
-from unsep_lib.data.prepare import prepare
+from unsep_lib.data.prepare import read_corpus
 
 CORPORA = SHARED / "data"
 SELECTION = "c09ccbca4e92e83494d3fdebb54b6e1fcae8acb5c641f55f6eeaeed1a55d7a3d"
@@ -22,7 +22,7 @@ def held_out(tmp_path_factory):
     """(speech, sounds) of the test splits, by way of manifests."""
     folder, groups = tmp_path_factory.mktemp("manifests"), []
     for corpus in ("LibriSpeech", "FSDKaggle2018"):
-        write_manifest(folder / f"{corpus}.jsonl", prepare(CORPORA / corpus).clips)
+        write_manifest(folder / f"{corpus}.jsonl", read_corpus(CORPORA / corpus).clips)
         groups.append([clip for clip in read_manifest(folder / f"{corpus}.jsonl") if clip.split == "test"])
     return groups
 

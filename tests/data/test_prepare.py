@@ -7,7 +7,7 @@ from places import SHARED
 
 from unsep_lib.__main__ import main
 from unsep_lib.data.clips import read_manifest
-from unsep_lib.data.prepare import prepare
+from unsep_lib.data.prepare import read_corpus
 
 CORPORA = SHARED / "data"
 RATE = 16_000
@@ -26,7 +26,7 @@ def test_librispeech_layout(tmp_path):
     tone(tmp_path / "train-clean-100/103/1240/103-1240-0000.flac")
     tone(tmp_path / "test-other/367/1/367-1-0000.flac")
     (tmp_path / "train-clean-100/103/1240/103-1240.trans.txt").write_text("words")
-    assert rows(prepare(tmp_path, workers=1), tmp_path) == {
+    assert rows(read_corpus(tmp_path, workers=1), tmp_path) == {
         "train-clean-100/103/1240/103-1240-0000.flac": ("", "train"),
         "test-other/367/1/367-1-0000.flac": ("", "test"),
     }
@@ -36,7 +36,7 @@ def test_vctk_layout_takes_the_first_microphone_and_a_hundred_speakers_to_train(
     for number in range(102):
         tone(tmp_path / f"wav48_silence_trimmed/p{200 + number}/p{200 + number}_001_mic1.flac", rate=48_000)
     tone(tmp_path / "wav48_silence_trimmed/p200/p200_001_mic2.flac")
-    prepared = prepare(tmp_path, workers=1)
+    prepared = read_corpus(tmp_path, workers=1)
     assert {clip.corpus for clip in prepared.clips} == {"VCTK"}
     assert [clip.split for clip in prepared.clips].count("train") == 100
     assert len(prepared.clips) == 102
@@ -55,7 +55,7 @@ def fsdkaggle2018(
 
 
 def test_fsdkaggle2018_layout_keeps_which_labels_a_person_checked(tmp_path):
-    prepared = prepare(fsdkaggle2018(tmp_path), workers=1)
+    prepared = read_corpus(fsdkaggle2018(tmp_path), workers=1)
     assert rows(prepared, tmp_path) == {
         "FSDKaggle2018.audio_train/a.wav": ("Cello", "train"),
         "FSDKaggle2018.audio_train/c.wav": ("Gong", "train"),
@@ -73,13 +73,13 @@ def test_a_strange_table_is_refused(table, tmp_path):
     with pytest.raises(
         ValueError, match=r"train_post_competition.csv: expected a table with the columns fname and label"
     ):
-        prepare(fsdkaggle2018(tmp_path, table), workers=1)
+        read_corpus(fsdkaggle2018(tmp_path, table), workers=1)
 
 
 def test_own_folders_label_by_folder_and_split_by_top_folder(tmp_path):
     for name in ("dog barks/one.wav", "train/cat/two.ogg", "test/cat/three.wav", "four.wav", ".hidden.wav"):
         tone(tmp_path / name)
-    assert rows(prepare(tmp_path, workers=1), tmp_path) == {
+    assert rows(read_corpus(tmp_path, workers=1), tmp_path) == {
         "dog barks/one.wav": ("dog_barks", "train"),
         "train/cat/two.ogg": ("cat", "train"),
         "test/cat/three.wav": ("cat", "test"),
@@ -90,7 +90,7 @@ def test_own_folders_label_by_folder_and_split_by_top_folder(tmp_path):
 def test_spans_and_lengths_describe_the_audio(tmp_path):
     silence, sound = numpy.zeros(RATE), 0.5 * numpy.sin(numpy.arange(RATE) * 0.3)
     soundfile.write(tmp_path / "a.wav", numpy.concatenate([silence, sound, silence]), RATE)
-    (clip,) = prepare(tmp_path, workers=1).clips
+    (clip,) = read_corpus(tmp_path, workers=1).clips
     assert (clip.frames, clip.sample_rate) == (3 * RATE, RATE)
     ((start, stop),) = clip.spans
     assert (start, stop) == (pytest.approx(1.0, abs=0.05), pytest.approx(2.0, abs=0.05))
@@ -101,7 +101,7 @@ def test_spans_and_lengths_describe_the_audio(tmp_path):
 def test_what_counts_as_sound_does_not_depend_on_the_files_rate(rate, mean_square, active, tmp_path):
     hum = numpy.sqrt(2 * mean_square) * numpy.sin(2 * numpy.pi * 440 * numpy.arange(rate) / rate)
     soundfile.write(tmp_path / "a.wav", hum, rate, subtype="FLOAT")
-    (clip,) = prepare(tmp_path, workers=1).clips
+    (clip,) = read_corpus(tmp_path, workers=1).clips
     assert bool(clip.spans) == active
     assert clip.level == pytest.approx(10 * numpy.log10(mean_square), abs=0.01)
 
@@ -110,7 +110,7 @@ def test_levels_peaks_and_clipping_are_those_of_the_file(tmp_path):
     quiet, loud = 0.1 * numpy.sin(numpy.arange(RATE) * 0.3), 2.0 * numpy.sin(numpy.arange(RATE) * 0.1)
     soundfile.write(tmp_path / "a.wav", quiet, RATE)
     soundfile.write(tmp_path / "b.wav", numpy.stack([quiet, loud], axis=1), RATE)
-    clean, clipped = prepare(tmp_path, workers=1).clips
+    clean, clipped = read_corpus(tmp_path, workers=1).clips
     assert (clean.clipped, clean.peak) == (0, pytest.approx(0.1, abs=1e-4))
     assert clean.level == pytest.approx(-20 - 10 * numpy.log10(2), abs=0.01)
     samples = soundfile.read(tmp_path / "b.wav", dtype="int16")[0][:, 1]
@@ -146,18 +146,18 @@ def test_nothing_is_written_when_nothing_can_be_used(tmp_path, capsys):
 def test_workers_do_not_change_the_manifest(tmp_path):
     for number in range(40):
         tone(tmp_path / f"{number}.wav", seconds=0.05)
-    assert prepare(tmp_path, workers=1) == prepare(tmp_path, workers=2)
+    assert read_corpus(tmp_path, workers=1) == read_corpus(tmp_path, workers=2)
 
 
 @pytest.mark.skipif(not CORPORA.is_dir(), reason="the real pieces of the corpora are not beside this checkout")
 def test_real_pieces_of_the_corpora():
-    fsd = prepare(CORPORA / "FSDKaggle2018")
+    fsd = read_corpus(CORPORA / "FSDKaggle2018")
     assert len(fsd.clips) == 300 and not fsd.skipped
     assert len({clip.label for clip in fsd.clips}) == 10
     assert {clip.verified for clip in fsd.clips} == {None}
     assert max(clip.level for clip in fsd.clips) < 0 and {clip.sample_rate for clip in fsd.clips} == {44_100}
-    assert not prepare(CORPORA / "FSDKaggle2018", before=fsd).read
-    libri = prepare(CORPORA / "LibriSpeech")
+    assert not read_corpus(CORPORA / "FSDKaggle2018", before=fsd).read
+    libri = read_corpus(CORPORA / "LibriSpeech")
     assert {clip.corpus for clip in libri.clips} == {"LibriSpeech"}
     assert len({Path(clip.file).parts[-3] for clip in libri.clips if clip.split == "test"}) == 10
 
@@ -168,7 +168,7 @@ def sounding(path):
 
 
 def found(root):
-    return {(Path(clip.file).name, clip.label, clip.split) for clip in prepare(root, workers=1).clips}
+    return {(Path(clip.file).name, clip.label, clip.split) for clip in read_corpus(root, workers=1).clips}
 
 
 def test_a_class_called_train_is_a_class_and_the_splits_are_splits(tmp_path):
@@ -194,7 +194,7 @@ def test_links_are_followed_once_and_what_is_left_out_is_said(tmp_path):
     (root / "drum" / "._near.au").write_bytes(b"no audio")
     (root / "drum" / "song.m4a").write_bytes(b"no audio")
     (root / "drum" / "notes.txt").write_text("words")
-    prepared = prepare(root, workers=1)
+    prepared = read_corpus(root, workers=1)
     assert {(Path(clip.file).name, clip.label) for clip in prepared.clips} == {
         ("near.au", "drum"),
         ("far.wav", "bells"),

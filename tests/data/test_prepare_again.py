@@ -8,7 +8,7 @@ import soundfile
 
 from unsep_lib.__main__ import main
 from unsep_lib.data.clips import read_manifest
-from unsep_lib.data.prepare import describe, prepare, read_prepared, skipped_list, write_prepared
+from unsep_lib.data.prepare import describe, read_corpus, read_prepared, skipped_list, write_prepared
 
 RATE = 16_000
 
@@ -120,15 +120,15 @@ def test_a_corpus_behind_a_link_is_known_again(corpus, tmp_path):
     linked.mkdir()
     (linked / "dog").symlink_to(corpus / "dog")
     (linked / "three.wav").symlink_to(corpus / "cat" / "three.wav")
-    first = prepare(linked, workers=1)
+    first = read_corpus(linked, workers=1)
     write_prepared(tmp_path / "m.jsonl", first)
     assert first.read == len(first.clips) > 0
-    assert prepare(linked, workers=1, before=read_prepared(tmp_path / "m.jsonl")).read == 0
+    assert read_corpus(linked, workers=1, before=read_prepared(tmp_path / "m.jsonl")).read == 0
 
 
 def test_progress_counts_every_file_and_ends_at_all(corpus):
     seen = []
-    first = prepare(corpus, workers=1, on_file=lambda done, total: seen.append((done, total)))
+    first = read_corpus(corpus, workers=1, on_file=lambda done, total: seen.append((done, total)))
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    again = prepare(corpus, workers=1, before=first, on_file=lambda done, total: seen.append((done, total)))
+    again = read_corpus(corpus, workers=1, before=first, on_file=lambda done, total: seen.append((done, total)))
     assert (first.read, again.read, seen[4:]) == (4, 0, seen[:4])

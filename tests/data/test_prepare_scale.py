@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from unsep_lib.data.clips import speaker_of
-from unsep_lib.data.prepare import prepare, read_prepared, write_prepared
+from unsep_lib.data.prepare import read_corpus, read_prepared, write_prepared
 from unsep_lib.reproduce.corpus_report import departures, write_page
 
 TEMPLATES = 8  # different files; the others are hard links to them
@@ -40,10 +40,10 @@ def link(template, path):
 
 
 def prepared_twice(root, manifest, workers):
-    first = prepare(root, workers=workers)
+    first = read_corpus(root, workers=workers)
     assert write_prepared(manifest, first)
     before = manifest.stat().st_mtime_ns
-    second = prepare(root, workers=workers, before=read_prepared(manifest))
+    second = read_corpus(root, workers=workers, before=read_prepared(manifest))
     assert not write_prepared(manifest, second)
     assert (second.read, second.clips, manifest.stat().st_mtime_ns) == (0, first.clips, before)
     return first

@@ -15,7 +15,14 @@ PRECISIONS = torch.float32, torch.bfloat16
 MOST_ROUNDING = 0.2  # of the denoising error's size: where the two are independent, 0.17 dB of error
 MAX_BYTES = 12_000_000
 MAX_PARAMETERS = 3_000_000
-CARD_FACTS = ("## Data", "## Training", "## Yardsticks", "## What it can and cannot do", "## Licence", "unsep train")
+CARD_FACTS = (
+    "## Data",
+    "## Training",
+    "## Benchmark sets",
+    "## What it can and cannot do",
+    "## Licence",
+    "unsep train",
+)
 LEAST_IMPROVEMENT = 2.0  # dB on the mean of two mixtures; the measured values are in the README
 
 

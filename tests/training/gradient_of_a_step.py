@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from unsep_lib.data.clips import read_manifest
-from unsep_lib.training import TrainingConfig, train
+from unsep_lib.training import TrainingConfig, train_prior
 from unsep_lib.training.distributed import launched
 
 manifest, batch, file = sys.argv[1:]
@@ -23,4 +23,4 @@ def kept(parameters, most, norm_type=2):
 
 torch.nn.utils.clip_grad_norm_ = kept
 config = TrainingConfig(steps=1, batch=int(batch))
-train("own", read_manifest(Path(manifest)), f"{file}.run", config, warm_start="speech")
+train_prior("own", read_manifest(Path(manifest)), f"{file}.run", config, warm_start="speech")

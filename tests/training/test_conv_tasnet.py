@@ -75,7 +75,7 @@ def test_a_shipped_control_is_light_and_separates_voices_and_sounds_it_never_hea
     card = SHIPPED.with_suffix(".md").read_text(encoding="utf-8")
     assert all(
         fact in card
-        for fact in (file.name, "## Data", "## Training", "## Yardsticks", "## Licence", "training.conv_tasnet")
+        for fact in (file.name, "## Data", "## Training", "## Benchmark sets", "## Licence", "training.conv_tasnet")
     )
     assert improvement(load_control(file), embedded_mixtures("1speech-1sound")[:3]) > 5
 

@@ -6,7 +6,7 @@ import torch
 from unsep_lib.__main__ import main
 from unsep_lib.audio import SAMPLE_RATE
 from unsep_lib.priors.checkpoints import load_prior
-from unsep_lib.training.enrol import clips_alone, enrol
+from unsep_lib.training.by_name import clips_alone, fine_tune
 
 
 def hum(path, seconds, seed):
@@ -28,7 +28,7 @@ def error(prior, clean, sigma):
 def test_an_enrolled_prior_knows_its_sound_better_than_the_one_it_began_with(tmp_path):
     hum(tmp_path / "hum.wav", 6, seed=1)
     unheard = hum(tmp_path / "unheard.wav", 2, seed=2)
-    file = enrol("hum", clips_alone([tmp_path / "hum.wav"]), tmp_path / "run", base="sound", steps=100)
+    file = fine_tune("hum", clips_alone([tmp_path / "hum.wav"]), tmp_path / "run", base="sound", steps=100)
     before, after = load_prior("sound"), load_prior(file)
     for sigma in (0.1, 0.3):
         assert error(after, unheard, sigma) < 0.9 * error(before, unheard, sigma)

@@ -15,7 +15,7 @@ from unsep_lib.priors.edm import EdmPrior
 from unsep_lib.priors.label_contrast import ContrastedPrior, contrasted
 from unsep_lib.separation import interchangeable
 from unsep_lib.stft import stft
-from unsep_lib.training import TrainingConfig, train
+from unsep_lib.training import TrainingConfig, train_prior
 from unsep_lib.training.data import CropStream
 
 RATE = 16_000
@@ -119,10 +119,10 @@ def test_new_labels_begin_as_no_label_and_the_old_ones_stay():
 
 def test_a_warm_start_takes_up_new_labels_but_no_name_that_cannot_be_asked_for(voices, tmp_path):
     config = small(steps=1, example=0)
-    first = train("first", [*voices[:2]], tmp_path / "first", config)
+    first = train_prior("first", [*voices[:2]], tmp_path / "first", config)
     labelled = [Clip("x", clip.file, "", name, "train", RATE, 2 * RATE, clip.spans) for clip, name in
                 zip(voices, ("Meow", "other animals"), strict=False)]  # fmt: skip
-    second = train("second", labelled, tmp_path / "second", config, warm_start=str(first))
+    second = train_prior("second", labelled, tmp_path / "second", config, warm_start=str(first))
     assert load_prior(second).labels == ("Meow",)
     assert card_of(second)["network"]["labels"] == 1
 
@@ -170,7 +170,7 @@ def test_a_prior_that_is_told_examples_learns_which_source_is_meant(tmp_path):
     rates = {"learning_rate": 1e-2, "muon_learning_rate": 0.05, "example_rate": 1e-2, "ema": 0.9}
     levels = {"level_low": -16.0, "level_high": -15.0, "augment": False}
     config = small(steps=100, widths=(16, 16), crop_seconds=0.25, **rates, **levels)
-    path = train("bands", clips, tmp_path / "run", config)
+    path = train_prior("bands", clips, tmp_path / "run", config)
     losses = next(row["examples"] for row in reversed(card_of(path)["curve"]) if "examples" in row)
     assert card_of(path)["network"]["example"] == 4
     for right, none, other in list(zip(losses["right"], losses["none"], losses["other"], strict=True))[:2]:
@@ -178,19 +178,19 @@ def test_a_prior_that_is_told_examples_learns_which_source_is_meant(tmp_path):
 
 
 def test_an_interrupted_run_with_examples_resumed_equals_an_uninterrupted_one(voices, tmp_path):
-    whole = load_file(train("voices", voices, tmp_path / "whole", small()))
+    whole = load_file(train_prior("voices", voices, tmp_path / "whole", small()))
 
     def interrupt(progress):
         if progress.step == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train("voices", voices, tmp_path / "parts", small(), on_step=interrupt)
-    parts = load_file(train("voices", voices, tmp_path / "parts", small()))
+        train_prior("voices", voices, tmp_path / "parts", small(), on_step=interrupt)
+    parts = load_file(train_prior("voices", voices, tmp_path / "parts", small()))
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
 def test_a_warm_start_with_another_number_of_examples_is_refused(voices, tmp_path):
-    first = train("first", voices, tmp_path / "first", small(steps=1))
+    first = train_prior("first", voices, tmp_path / "first", small(steps=1))
     with pytest.raises(ValueError, match=r"first\.safetensors: expected examples of 4 numbers, got 6"):
-        train("second", voices, tmp_path / "second", small(example=6), warm_start=str(first))
+        train_prior("second", voices, tmp_path / "second", small(example=6), warm_start=str(first))

@@ -13,7 +13,7 @@ from unsep_lib.data.clips import Clip
 from unsep_lib.priors.base import GaussianPrior
 from unsep_lib.priors.checkpoints import card_of, load_prior
 from unsep_lib.priors.edm import SIGMA_MAX, SIGMA_MIN
-from unsep_lib.training import TrainingConfig, train
+from unsep_lib.training import TrainingConfig, train_prior
 from unsep_lib.training.data import ClipCache, CropStream, prefetched
 from unsep_lib.training.loss import draw_sigma, validation_loss
 
@@ -41,15 +41,15 @@ def tensors(folder, name="tones"):
 
 
 def test_an_interrupted_run_resumed_equals_an_uninterrupted_one(clips, tmp_path):
-    train("tones", clips, tmp_path / "whole", small())
+    train_prior("tones", clips, tmp_path / "whole", small())
 
     def interrupt(progress):
         if progress.step == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train("tones", clips, tmp_path / "parts", small(), on_step=interrupt)
-    train("tones", clips, tmp_path / "parts", small())
+        train_prior("tones", clips, tmp_path / "parts", small(), on_step=interrupt)
+    train_prior("tones", clips, tmp_path / "parts", small())
     whole, parts = tensors(tmp_path / "whole"), tensors(tmp_path / "parts")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
     assert card_of(tmp_path / "parts" / "tones.safetensors")["steps"] == 6
@@ -57,8 +57,8 @@ def test_an_interrupted_run_resumed_equals_an_uninterrupted_one(clips, tmp_path)
 
 def test_training_lowers_the_validation_loss_and_learns_the_labels(clips, tmp_path):
     config = small(steps=60, batch=4, ema=0.9)
-    before = train("tones", clips, tmp_path / "before", small(steps=1))
-    after = train("tones", clips, tmp_path / "after", config)
+    before = train_prior("tones", clips, tmp_path / "before", small(steps=1))
+    after = train_prior("tones", clips, tmp_path / "after", config)
     stream = CropStream(clips[2:], ("high", "low"), 0.5, (-22, -22), numpy.random.default_rng(1), augment=False)
     crops, labels = stream.batch(16)
     losses = [numpy.mean(validation_loss(load_prior(path), crops, labels)) for path in (before, after)]
@@ -67,8 +67,8 @@ def test_training_lowers_the_validation_loss_and_learns_the_labels(clips, tmp_pa
 
 
 def test_a_warm_start_begins_from_the_given_weights_and_counts_their_hours(clips, tmp_path):
-    first = train("tones", clips, tmp_path / "first", small())
-    second = train(
+    first = train_prior("tones", clips, tmp_path / "first", small())
+    second = train_prior(
         "tones",
         clips,
         tmp_path / "second",
@@ -81,11 +81,11 @@ def test_a_warm_start_begins_from_the_given_weights_and_counts_their_hours(clips
 
 
 def test_a_warm_start_learns_classes_of_its_own_beside_those_it_knew(clips, tmp_path):
-    first = train("tones", clips, tmp_path / "first", small(steps=1))
+    first = train_prior("tones", clips, tmp_path / "first", small(steps=1))
     own = [replace(clip, label="bell") for clip in clips if clip.split == "train"]
     said = []
     still = small(steps=1, learning_rate=0.0, muon_learning_rate=0.0)
-    second = train("bells", own, tmp_path / "second", still, warm_start=str(first), on_start=said.append)
+    second = train_prior("bells", own, tmp_path / "second", still, warm_start=str(first), on_start=said.append)
     assert said == [("high", "low", "bell")]
     assert load_prior(second).labels == ("high", "low", "bell")
     rows = tensors(tmp_path / "second", "bells")["network.embedding.label.weight"]
@@ -95,15 +95,15 @@ def test_a_warm_start_learns_classes_of_its_own_beside_those_it_knew(clips, tmp_
 
 def test_a_class_without_clips_to_train_on_is_not_promised(clips, tmp_path):
     unheard = [*clips, replace(clips[2], label="bell")]
-    assert load_prior(train("tones", unheard, tmp_path / "run", small(steps=1))).labels == ("high", "low")
+    assert load_prior(train_prior("tones", unheard, tmp_path / "run", small(steps=1))).labels == ("high", "low")
 
 
 def test_a_run_goes_on_with_what_it_began_from_or_not_at_all(clips, tmp_path):
-    first = train("tones", clips, tmp_path / "first", small(steps=1))
-    train("tones", clips, tmp_path / "run", small(steps=1), warm_start=str(first))
+    first = train_prior("tones", clips, tmp_path / "first", small(steps=1))
+    train_prior("tones", clips, tmp_path / "run", small(steps=1), warm_start=str(first))
     kept = tensors(tmp_path / "run")
     added = [*clips, replace(clips[0], label="bell")]
-    other = train("tones", clips, tmp_path / "other", small(steps=1, learning_rate=0.1))
+    other = train_prior("tones", clips, tmp_path / "other", small(steps=1, learning_rate=0.1))
     for changed, start, sentence in (
         (added, str(first), "began without the classes bell"),
         (clips[1:], str(first), "began with other clips"),
@@ -111,24 +111,24 @@ def test_a_run_goes_on_with_what_it_began_from_or_not_at_all(clips, tmp_path):
         (clips, str(other), "began from .*first.*, not from .*other"),
     ):
         with pytest.raises(ValueError, match=sentence):
-            train("tones", changed, tmp_path / "run", small(steps=2), warm_start=start)
+            train_prior("tones", changed, tmp_path / "run", small(steps=2), warm_start=start)
     assert all(torch.equal(tensors(tmp_path / "run")[name], kept[name]) for name in kept)
-    train("tones", clips[::-1], tmp_path / "run", small(steps=2), warm_start=str(first))
+    train_prior("tones", clips[::-1], tmp_path / "run", small(steps=2), warm_start=str(first))
     assert card_of(tmp_path / "run" / "tones.safetensors")["steps"] == 2
 
 
 def test_a_state_written_before_runs_recorded_their_clips_goes_on(clips, tmp_path):
-    train("tones", clips, tmp_path / "run", small(steps=1))
+    train_prior("tones", clips, tmp_path / "run", small(steps=1))
     content = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
     del content["begun"]
     torch.save(content, tmp_path / "run" / "state.pt")
     with pytest.raises(ValueError, match="began without the classes bell"):
-        train("tones", [*clips, replace(clips[0], label="bell")], tmp_path / "run", small(steps=2))
-    assert card_of(train("tones", clips, tmp_path / "run", small(steps=2)))["steps"] == 2
+        train_prior("tones", [*clips, replace(clips[0], label="bell")], tmp_path / "run", small(steps=2))
+    assert card_of(train_prior("tones", clips, tmp_path / "run", small(steps=2)))["steps"] == 2
 
 
 def test_the_first_loss_that_is_not_finite_stops_and_the_last_good_state_stays(clips, tmp_path, monkeypatch):
-    train("tones", clips, tmp_path / "run", small(steps=2))
+    train_prior("tones", clips, tmp_path / "run", small(steps=2))
     kept, seen = tensors(tmp_path / "run"), []
     loss = unsep_lib.training.loop.denoising_loss
 
@@ -137,34 +137,34 @@ def test_the_first_loss_that_is_not_finite_stops_and_the_last_good_state_stays(c
 
     monkeypatch.setattr("unsep_lib.training.loop.denoising_loss", broken)
     with pytest.raises(ValueError, match="the loss of step 4 is nan; step 2 is kept"):
-        train("tones", clips, tmp_path / "run", small(steps=6), on_step=seen.append)
+        train_prior("tones", clips, tmp_path / "run", small(steps=6), on_step=seen.append)
     assert all(torch.equal(tensors(tmp_path / "run")[name], kept[name]) for name in kept)
     monkeypatch.undo()
-    assert card_of(train("tones", clips, tmp_path / "run", small(steps=6)))["steps"] == 6
+    assert card_of(train_prior("tones", clips, tmp_path / "run", small(steps=6)))["steps"] == 6
 
 
 def test_weights_that_the_last_step_broke_are_not_written(clips, tmp_path):
     with pytest.raises(ValueError, match="nothing was written"):
-        train("tones", clips, tmp_path / "run", small(steps=3).at_rate(1e38))
+        train_prior("tones", clips, tmp_path / "run", small(steps=3).at_rate(1e38))
     assert [path.name for path in (tmp_path / "run").glob("*")] == []
 
 
 def test_a_warm_start_from_another_kind_of_prior_is_refused(clips, tmp_path, monkeypatch):
     monkeypatch.setattr("unsep_lib.training.loop.load_prior", lambda name, device: GaussianPrior(torch.ones(3)))
     with pytest.raises(ValueError, match="speech: expected a prior that `unsep train` made, got GaussianPrior"):
-        train("tones", clips, tmp_path / "run", small(), warm_start="speech")
+        train_prior("tones", clips, tmp_path / "run", small(), warm_start="speech")
 
 
 def test_another_recipe_in_the_same_folder_is_refused(clips, tmp_path):
-    train("tones", clips, tmp_path / "run", small(steps=1))
+    train_prior("tones", clips, tmp_path / "run", small(steps=1))
     with pytest.raises(ValueError, match=r"another recipe \(batch: saved 2, got 3\)"):
-        train("tones", clips, tmp_path / "run", small(steps=2, batch=3))
+        train_prior("tones", clips, tmp_path / "run", small(steps=2, batch=3))
 
 
 def test_bad_clips_are_skipped_and_counted(clips, tmp_path):
     broken = Clip("tones", str(tmp_path / "gone.wav"), "", "low", "train", RATE, 2 * RATE, ())
     seen = []
-    train("tones", [*clips, broken], tmp_path / "run", small(steps=8), on_step=seen.append)
+    train_prior("tones", [*clips, broken], tmp_path / "run", small(steps=8), on_step=seen.append)
     assert seen[-1].step == 8
     assert seen[-1].skipped == 1
 
@@ -173,9 +173,9 @@ def test_only_unusable_clips_end_in_one_sentence(tmp_path):
     soundfile.write(tmp_path / "silent.wav", numpy.zeros(RATE), RATE)
     silent = Clip("none", str(tmp_path / "silent.wav"), "", "", "train", RATE, RATE, ())
     with pytest.raises(ValueError, match="no usable crop"):
-        train("none", [silent], tmp_path / "run", small())
+        train_prior("none", [silent], tmp_path / "run", small())
     with pytest.raises(ValueError, match="expected clips to train on, got none"):
-        train("none", [], tmp_path / "run", small())
+        train_prior("none", [], tmp_path / "run", small())
 
 
 def test_crops_have_the_level_the_length_and_the_label(clips):
@@ -230,12 +230,12 @@ def test_the_rate_warms_up_holds_and_decays():
 
 
 def test_a_share_of_the_rate_moves_the_weights_by_as_much(clips, tmp_path):
-    train("tones", clips, tmp_path / "start", small())
+    train_prior("tones", clips, tmp_path / "start", small())
     begun = str(tmp_path / "start" / "tones.safetensors")
     moved = []
     for share in (1.0, 0.1):
         config = small(steps=1, ema=0.0).at_rate(share)
-        train("tones", clips, tmp_path / str(share), config, warm_start=begun)
+        train_prior("tones", clips, tmp_path / str(share), config, warm_start=begun)
         before, after = load_file(begun), tensors(tmp_path / str(share))
         moved.append(sum((after[name] - before[name]).square().sum() for name in before).sqrt())
     assert moved[1] / moved[0] == pytest.approx(0.1, rel=0.05)
@@ -250,7 +250,7 @@ def test_an_impossible_rate_is_refused(share):
 @pytest.mark.usefixtures("one_thread")
 def test_processes_that_read_ahead_change_nothing(clips, tmp_path):
     for workers in (0, 2):
-        train("tones", clips, tmp_path / str(workers), small(), workers=workers)
+        train_prior("tones", clips, tmp_path / str(workers), small(), workers=workers)
     alone, helped = tensors(tmp_path / "0"), tensors(tmp_path / "2")
     assert all(torch.equal(alone[name], helped[name]) for name in alone)
 
@@ -268,7 +268,7 @@ def test_steps_are_drawn_in_order_from_the_first():
 
 
 def test_a_network_of_another_shape_is_trained_and_read_again(clips, tmp_path):
-    path = train("tones", clips, tmp_path / "wide", small(widths=(8, 24), blocks=(1, 3)))
+    path = train_prior("tones", clips, tmp_path / "wide", small(widths=(8, 24), blocks=(1, 3)))
     assert card_of(path)["network"]["widths"] == [8, 24] and card_of(path)["network"]["blocks"] == [1, 3]
     assert tensors(tmp_path / "wide")["network.encoder.1.blocks.2.conv_in.weight"].shape[0] == 24
     assert load_prior(path).denoise(torch.randn(1, RATE), 0.1).shape == (1, RATE)
@@ -286,7 +286,7 @@ def test_the_compiled_body_is_the_one_that_is_trained(clips, tmp_path, monkeypat
 
     monkeypatch.setattr(torch, "compile", compiled)
     for fused in (False, True):
-        train("tones", clips, tmp_path / str(fused), small(), compiled=fused)
+        train_prior("tones", clips, tmp_path / str(fused), small(), compiled=fused)
     assert len(called) == 6
     plain, fused = tensors(tmp_path / "False"), tensors(tmp_path / "True")
     assert all(torch.equal(plain[name], fused[name]) for name in plain)

@@ -1,6 +1,6 @@
 """The page "separate your own": a Voilà server on the loopback, one notebook, and the plain functions under it.
 
-Here: how much the page takes, and what its server tells its sessions.
+Here: how much the page takes, and what its server passes to its sessions.
 """
 
 from __future__ import annotations

@@ -66,16 +66,16 @@ def turn(folder: Path, cancelled: threading.Event, on_wait: Callable[[int], None
 
 
 def _wait(mutex: FileLock, ticket: Path, cancelled: threading.Event, on_wait: Callable[[int], None]) -> None:
-    told = 0
+    announced = 0
     while True:
         before = waiting_before(ticket)
         if not before and _taken(mutex):
             return
         if cancelled.wait(POLL_SECONDS):
             raise Cancelled
-        if max(before, 1) != told:
-            told = max(before, 1)
-            on_wait(told)
+        if max(before, 1) != announced:
+            announced = max(before, 1)
+            on_wait(announced)
 
 
 def waiting_before(ticket: Path) -> int:

@@ -217,7 +217,7 @@ class Page:
         self.thread.start()
 
     def work(self, job: Job) -> None:
-        """Wait for a turn, separate, show; every end is told in a sentence."""
+        """Wait for a turn, separate, show; every end is one sentence."""
         try:
             with turn(self.queue, self.cancelled, self._waiting):
                 self.status.value = progress("Reading the priors …", 0.0)

@@ -5,10 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    import torch
+from typing import Protocol
 
 
 class Subparsers(Protocol):
@@ -24,7 +21,12 @@ def add_solver_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, help="noise levels to go through (default: the solver's)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--prior", action="append", default=[], type=named_file, metavar="NAME=FILE", help="a prior's weights"
+        "--prior",
+        action="append",
+        default=[],
+        type=named_file,
+        metavar="NAME=FILE",
+        help="a prior's weights, or module:name for a prior of your own in Python",
     )
     parser.add_argument("--device", default="cpu", help="cpu, cuda, mps …")
     parser.add_argument(
@@ -32,14 +34,6 @@ def add_solver_options(parser: argparse.ArgumentParser) -> None:
         choices=("float32", "bfloat16"),
         help="what the shipped kind of network multiplies matrices in (default: bfloat16 where the processor has it)",
     )
-
-
-def precision_of(arguments: argparse.Namespace) -> torch.dtype | None:
-    """The torch dtype that --precision asks for, None if it is left out."""
-    import torch
-
-    precision: torch.dtype | None = arguments.precision and getattr(torch, arguments.precision)
-    return precision
 
 
 def check_device(name: str) -> None:

@@ -38,6 +38,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run_import(arguments: argparse.Namespace) -> int:
     """Import the file and say where the prior lies."""
+    from unsep_lib.priors.checkpoints import prior_file
     from unsep_lib.priors.released import import_released
 
     target = prior_file(arguments.name)
@@ -49,7 +50,7 @@ def run_import(arguments: argparse.Namespace) -> int:
 def run_random(arguments: argparse.Namespace) -> int:
     """Write random weights and say what they are good for."""
     from unsep_lib.networks.tf_config import TfConfig
-    from unsep_lib.priors.checkpoints import available_priors, card_of
+    from unsep_lib.priors.checkpoints import available_priors, card_of, prior_file
     from unsep_lib.priors.epsilon import SOUND_ROWS, SPEECH_LABELS
     from unsep_lib.priors.released import write_random
 
@@ -61,20 +62,6 @@ def run_random(arguments: argparse.Namespace) -> int:
     card = write_random(target, TfConfig(width=arguments.width, labels=labels))
     print(f"{described(target, card)}; {card['untrained']}")
     return 0
-
-
-def prior_file(name: str) -> Path:
-    """Where the user's prior called `name` lies.
-
-    Raises:
-        ValueError: a name that `unsep separate --source` could not take.
-    """
-    from unsep_lib.priors.checkpoints import home
-    from unsep_lib.source_spec import SourceSpec, parse_spec
-
-    if parse_spec(name) != SourceSpec(name):
-        raise ValueError(f"expected a name of letters, digits, '_', '.' and '-', got {name!r}")
-    return home() / "priors" / f"{name}.safetensors"
 
 
 def described(target: Path, card: Card) -> str:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from unsep_lib.commands import Subparsers, note
 
 if TYPE_CHECKING:
-    from unsep_lib.data.clips import Clip
     from unsep_lib.data.prepare import Prepared
 
 
@@ -107,51 +106,35 @@ def run_fetch(arguments: argparse.Namespace) -> int:
 
 def run_prepare(arguments: argparse.Namespace) -> int:
     """Prepare a corpus, and say what it holds and what was skipped."""
+    from unsep_lib.data.prepare import prepare
     from unsep_lib.files import alone
+    from unsep_lib.reproduce.corpus_report import write_page
 
-    label = arguments.label or ""
-    if not label.isprintable() or set(label) & set(":/\\"):
-        raise ValueError(f"expected a label in one line without ':', '/' and backslashes, got {label!r}")
-    with alone(arguments.out, file=True):
-        prepare_held(arguments)
+    with progress_bar("files") as show:
+        prepared = prepare(
+            arguments.root, arguments.out, corpus=arguments.corpus, label=arguments.label, split=arguments.split,
+            fresh=arguments.fresh, workers=arguments.workers, on_file=show, on_read=_show_left_out,
+        )  # fmt: skip
+    _say(arguments.out, prepared)
+    if arguments.page:
+        with alone(arguments.page):
+            print(write_page(arguments.page, prepared.clips[0].corpus, arguments.root, prepared))
     return 0
 
 
-def prepare_held(arguments: argparse.Namespace) -> None:
-    """Prepare a corpus whose manifest no other run writes."""
-    from unsep_lib.data.prepare import prepare, read_prepared, write_prepared
-    from unsep_lib.files import alone
+def _show_left_out(prepared: Prepared) -> None:
+    """Say which files are no clips, and where a corpus has other counts than its publisher states."""
     from unsep_lib.reproduce.corpus_report import departures
 
-    before = None if arguments.fresh else read_prepared(arguments.out)
-    with progress_bar("files") as show:
-        prepared = prepare(
-            arguments.root,
-            arguments.corpus,
-            label=arguments.label,
-            split=arguments.split,
-            workers=arguments.workers,
-            on_file=show,
-            before=before,
-        )
     for sentence in prepared.left_out:
         note(sentence)
     for one in prepared.skipped:
         print(f"skipped: {one.reason}", file=sys.stderr)
-    if not prepared.clips:
-        raise ValueError(f"{arguments.root}: none of {len(prepared.skipped)} files could be used")
     for sentence in departures(prepared.clips):
-        print(f"note: {sentence}", file=sys.stderr)
-    changed = write_prepared(arguments.out, prepared)
-    _say(arguments.out, prepared, changed)
-    if arguments.page:
-        from unsep_lib.reproduce.corpus_report import write_page
-
-        with alone(arguments.page):
-            print(write_page(arguments.page, prepared.clips[0].corpus, arguments.root, prepared))
+        note(sentence)
 
 
-def _say(manifest: Path, prepared: Prepared, changed: bool) -> None:
+def _say(manifest: Path, prepared: Prepared) -> None:
     from unsep_lib.data.clips import labels_of
     from unsep_lib.reproduce.corpus_report import summarise
 
@@ -160,23 +143,20 @@ def _say(manifest: Path, prepared: Prepared, changed: bool) -> None:
         print(f"{part.split}: {part.clips} clips, {part.hours:.2f} hours, {part.classes} classes, "
               f"{part.speakers} speakers, {part.clipped} clipped{checked}")  # fmt: skip
     minutes = sum(clip.seconds for clip in prepared.clips) / 60
-    print(f"{manifest}{'' if changed else ' (unchanged)'}: {len(prepared.clips)} clips, {minutes:.1f} minutes, "
+    unchanged = "" if prepared.changed else " (unchanged)"
+    print(f"{manifest}{unchanged}: {len(prepared.clips)} clips, {minutes:.1f} minutes, "
           f"{len(labels_of(prepared.clips))} labels; {len(prepared.skipped)} files skipped, "
           f"{prepared.read} files read")  # fmt: skip
 
 
 def run_mix(arguments: argparse.Namespace) -> int:
     """Write a set of mixtures and print its checksum."""
-    from unsep_lib.data.clips import read_manifest
-    from unsep_lib.data.mixture_sets import MixtureSet, write_set
+    from unsep_lib.data.mixture_sets import mix
 
-    def clips_of(manifests: list[Path]) -> list[Clip]:
-        return [clip for path in manifests for clip in read_manifest(path) if clip.split == arguments.split]
-
-    mixtures = MixtureSet(
-        arguments.task, clips_of(arguments.speech), clips_of(arguments.sounds), arguments.count, arguments.seed
-    )
     with progress_bar("mixtures") as show:
-        total = write_set(arguments.out, mixtures, arguments.workers, show)
-    print(f"{arguments.out}: {len(mixtures)} mixtures, checksum {total}")
+        total = mix(
+            arguments.out, task=arguments.task, count=arguments.count, seed=arguments.seed, speech=arguments.speech,
+            sounds=arguments.sounds, split=arguments.split, workers=arguments.workers, on_mixture=show,
+        )  # fmt: skip
+    print(f"{arguments.out}: {arguments.count} mixtures, checksum {total}")
     return 0

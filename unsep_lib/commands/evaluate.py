@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unsep_lib.commands import Subparsers, add_solver_options, check_device, precision_of
+from unsep_lib.commands import Subparsers, add_solver_options, check_device
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -66,47 +66,43 @@ def run(arguments: argparse.Namespace) -> int:
 
     apply_profile(arguments)
     check_device(arguments.device)
-    mixtures = asked_mixtures(arguments)
-    files = dict(arguments.prior)
-    warn_of_untrained(files.get(spec.prior, spec.prior) for mixture in mixtures for spec in mixture.specs)
-    width = max(len(mixture.name) for mixture in mixtures)
-    labels = max(len(str(spec)) for mixture in mixtures for spec in mixture.specs)
-
-    def show_rows(name: str, rows: Iterable[SourceScore]) -> None:
-        for row in rows:
-            scores = f"{decibels(row.si_sdr, '7.2f')}  {decibels(row.si_sdr_improvement, '+7.2f')}"
-            print(f"{name:<{width}}  {row.label:<{labels}}  {scores}", flush=True)
-
+    shown = _Scores(dict(arguments.prior))
     with alone(arguments.json, file=True) if arguments.json else nullcontext():
         evaluation = evaluate(
-            mixtures, solver=arguments.solver, steps=arguments.steps, seed=arguments.seed, prior=files,
-            device=arguments.device, precision=precision_of(arguments), voices=arguments.voices, on_mixture=show_rows,
+            arguments.mixtures, source=arguments.source, only=arguments.only, part=arguments.part,
+            voices=arguments.voices, solver=arguments.solver, steps=arguments.steps, seed=arguments.seed,
+            prior=shown.files, device=arguments.device, precision=arguments.precision, on_start=shown.start,
+            on_mixture=shown.rows,
         )  # fmt: skip
         report = evaluation.as_json()
         if arguments.json:
             write_json(arguments.json, report)
     print(sentence("improvement", evaluation.statistic("si_sdr_improvement")))
-    print(sentence("oracle ratio mask", evaluate(mixtures, oracle).statistic("si_sdr_improvement")))
+    print(sentence("oracle ratio mask", evaluate(shown.mixtures, oracle).statistic("si_sdr_improvement")))
     show_rest(evaluation)
     print(f"{report['peak_memory_mb']:.0f} MB at most")
     return 0
 
 
-def asked_mixtures(arguments: argparse.Namespace) -> Sequence[Mixture]:
-    """The mixtures of the folder that --only and --part leave.
+class _Scores:
+    """The lines of a table whose columns are as wide as the longest names, printed as they come."""
 
-    Raises:
-        ValueError: none are left, or one that is no mixture.
-    """
-    from unsep_lib.data.mixtures import read_mixtures
-    from unsep_lib.evaluation.evaluate import chosen_mixtures
-    from unsep_lib.source_spec import parse_spec
+    def __init__(self, files: dict[str, Path]):
+        self.files = files
+        self.mixtures: Sequence[Mixture] = ()
 
-    mixtures = read_mixtures(arguments.mixtures, [parse_spec(text) for text in arguments.source])
-    try:
-        return chosen_mixtures(mixtures, arguments.only, arguments.part)
-    except ValueError as error:
-        raise ValueError(f"{arguments.mixtures}: {error}") from error
+    def start(self, mixtures: Sequence[Mixture]) -> None:
+        """Take the mixtures that will be scored, and say which of their priors were never trained."""
+        self.mixtures = mixtures
+        specs = [spec for mixture in mixtures for spec in mixture.specs]
+        warn_of_untrained(self.files.get(spec.prior, spec.prior) for spec in specs)
+        self.widths = max(len(mixture.name) for mixture in mixtures), max(len(str(spec)) for spec in specs)
+
+    def rows(self, name: str, rows: Iterable[SourceScore]) -> None:
+        """Print a mixture's scores."""
+        for row in rows:
+            scores = f"{decibels(row.si_sdr, '7.2f')}  {decibels(row.si_sdr_improvement, '+7.2f')}"
+            print(f"{name:<{self.widths[0]}}  {row.label:<{self.widths[1]}}  {scores}", flush=True)
 
 
 def apply_profile(arguments: argparse.Namespace) -> None:
@@ -128,9 +124,11 @@ def apply_profile(arguments: argparse.Namespace) -> None:
 
 def warn_of_untrained(names: Iterable[Path | str]) -> None:
     """Say on stderr which of the priors were never trained."""
-    from unsep_lib.priors.checkpoints import card_of, find_prior
+    from unsep_lib.priors.checkpoints import card_of, find_prior, names_python
 
     for name in dict.fromkeys(names):
+        if names_python(name):
+            continue
         if reason := card_of(find_prior(str(name))).get("untrained"):
             print(f"note: {name} holds {reason}", file=sys.stderr)
 

@@ -14,7 +14,7 @@ import numpy
 import torch
 
 from unsep_lib.audio import rms_dbfs
-from unsep_lib.data.clips import Clip, draw_start, labels_of, read_crop, speaker_of
+from unsep_lib.data.clips import Clip, draw_start, labels_of, read_crop, read_manifest, speaker_of
 from unsep_lib.data.mixtures import MIXTURE_SECONDS, Mixture, int16_tracks, make_mixture, read_mixture, write_mixture
 from unsep_lib.files import alone, write_json
 from unsep_lib.parallel import spread
@@ -60,7 +60,7 @@ def draw_mixtures(
 
 
 def spec_of(clip: Clip) -> SourceSpec:
-    """What a clip's source is told as: `sound:LABEL` with a label, `speech` without."""
+    """The specification of a clip's source: `sound:LABEL` with a label, `speech` without."""
     return SourceSpec("sound", clip.label) if clip.label else SourceSpec("speech")
 
 
@@ -191,10 +191,10 @@ class MixtureSet:
         return len(self.recipes)
 
     def __getitem__(self, index: int) -> Mixture:
-        return mix(self.recipes[index])
+        return mixture_of(self.recipes[index])
 
     def __iter__(self) -> Iterator[Mixture]:
-        return map(mix, self.recipes)
+        return map(mixture_of, self.recipes)
 
 
 def _usable(clips: Iterable[Clip]) -> list[Clip]:
@@ -202,7 +202,7 @@ def _usable(clips: Iterable[Clip]) -> list[Clip]:
     return sorted(audible, key=lambda clip: (clip.sha256, Path(clip.file).name))
 
 
-def mix(recipe: Recipe) -> Mixture:
+def mixture_of(recipe: Recipe) -> Mixture:
     """The mixture of a recipe."""
     generator = numpy.random.default_rng(recipe.entropy)
     crops = [draw_crop(clip, generator, torch.float64) for clip in recipe.clips]
@@ -223,6 +223,33 @@ def _digest(mixture: Mixture) -> bytes:
 
 def _joined(digests: Iterable[bytes]) -> str:
     return hashlib.sha256(b"".join(digests)).hexdigest()
+
+
+def mix(
+    out: Path | str,
+    *,
+    task: str,
+    count: int,
+    seed: int = 0,
+    speech: Sequence[Path | str] = (),
+    sounds: Sequence[Path | str] = (),
+    split: str = "test",
+    workers: int | None = None,
+    on_mixture: Callable[[int, int], None] | None = None,
+) -> str:
+    """Draw mixtures with references from manifests into the folder `out`, as `unsep data mix`; returns their checksum.
+
+    speech, sounds: manifests of clips without and with labels, of which those of `split` are used; the rest as in
+    `MixtureSet` and `write_set`.
+
+    Raises:
+        ValueError: as these two, or a manifest that is missing or damaged.
+    """
+    voices, others = (
+        [clip for manifest in manifests for clip in read_manifest(manifest) if clip.split == split]
+        for manifests in (speech, sounds)
+    )
+    return write_set(out, MixtureSet(task, voices, others, count, seed), workers, on_mixture)
 
 
 def write_set(
@@ -291,6 +318,6 @@ def _write_one(folder: Path, recipe: Recipe) -> bytes:
     target, partial_folder = folder / recipe.name, folder / f".{recipe.name}.partial"
     if not target.is_dir():
         shutil.rmtree(partial_folder, ignore_errors=True)
-        write_mixture(partial_folder, mix(recipe))
+        write_mixture(partial_folder, mixture_of(recipe))
         partial_folder.rename(target)
     return _digest(read_mixture(target))

@@ -15,7 +15,7 @@ import torch
 from unsep_lib.audio import SAMPLE_RATE, SILENCE_DBFS, mono, read_audio, resample, rms_dbfs
 from unsep_lib.data.clips import Clip, active_spans, read_lines, read_manifest, stored_name, write_lines, write_manifest
 from unsep_lib.data.layouts import LAYOUTS, Entry, Layout, left_out
-from unsep_lib.files import sha256
+from unsep_lib.files import alone, sha256
 from unsep_lib.parallel import spread
 from unsep_lib.source_spec import class_label
 
@@ -92,15 +92,52 @@ CORPORA = tuple(LAYOUTS)
 
 @dataclass(frozen=True)
 class Prepared:
-    """A prepared corpus: clips, files skipped with reasons, the number of files read, sentences on what is left out."""
+    """A prepared corpus: clips, files skipped with reasons, the number of files read, sentences on what is left out.
+
+    changed: whether a manifest was written, which it is not if it would say what it said before.
+    """
 
     clips: tuple[Clip, ...]
     skipped: tuple[Skipped, ...]
     read: int = 0
     left_out: tuple[str, ...] = ()
+    changed: bool = False
 
 
 def prepare(
+    root: Path | str,
+    out: Path | str,
+    *,
+    corpus: str = "auto",
+    label: str | None = None,
+    split: str | None = None,
+    fresh: bool = False,
+    workers: int | None = None,
+    on_file: Callable[[int, int], None] | None = None,
+    on_read: Callable[[Prepared], None] | None = None,
+) -> Prepared:
+    """Turn a corpus or a folder of audio into the manifest `out`, as `unsep data prepare`.
+
+    What was skipped is listed beside it. Files that did not change since the manifest was written are not read again,
+    unless `fresh`. The other words as in `read_corpus`; on_read(prepared) is called before anything is written.
+
+    Raises:
+        ValueError: as `read_corpus`, a label that no source could have, no file that can be used, or another run that
+            writes to `out`.
+    """
+    if label and (not label.isprintable() or set(label) & set(":/\\")):
+        raise ValueError(f"expected a label in one line without ':', '/' and backslashes, got {label!r}")
+    with alone(out, file=True):
+        before = None if fresh else read_prepared(out)
+        prepared = read_corpus(root, corpus, label=label, split=split, workers=workers, on_file=on_file, before=before)
+        if on_read is not None:
+            on_read(prepared)
+        if not prepared.clips:
+            raise ValueError(f"{root}: none of {len(prepared.skipped)} files could be used")
+        return replace(prepared, changed=write_prepared(out, prepared))
+
+
+def read_corpus(
     root: Path | str,
     corpus: str = "auto",
     *,
@@ -132,10 +169,10 @@ def prepare(
     known = _by_file(before)
     results = [_known(name, entry, known) for entry in entries]
     unread = [entry for entry, result in zip(entries, results, strict=True) if result is None]
-    described = spread(partial(describe, name), unread, workers)
+    found = spread(partial(describe, name), unread, workers)
     for done in range(len(results)):
         if results[done] is None:
-            results[done] = next(described)
+            results[done] = next(found)
         if on_file is not None:
             on_file(done + 1, len(results))
     clips = tuple(result for result in results if isinstance(result, Clip))
@@ -153,8 +190,8 @@ def _layout_of(root: Path, corpus: str) -> Layout:
 
 
 def _by_file(before: Prepared | None) -> dict[str, Clip | Skipped]:
-    described: list[Clip | Skipped] = [] if before is None else [*before.clips, *before.skipped]
-    return {os.path.realpath(one.file): one for one in described}
+    files: list[Clip | Skipped] = [] if before is None else [*before.clips, *before.skipped]
+    return {os.path.realpath(one.file): one for one in files}
 
 
 def _known(corpus: str, entry: Entry, known: dict[str, Clip | Skipped]) -> Clip | Skipped | None:

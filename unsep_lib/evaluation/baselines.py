@@ -14,7 +14,7 @@ import torch
 from unsep_lib.stft import inverse_stft, stft
 
 MASK_FLOOR = 1e-8
-NMF_COMPONENTS = 16  # spectra a class; 4, 8, 32 and 64 score 1.3 to 3 dB less on the yardsticks' selection set
+NMF_COMPONENTS = 16  # spectra a class; 4, 8, 32 and 64 score 1.3 to 3 dB less on the selection set
 NMF_TRAINING_ITERATIONS, NMF_ITERATIONS = 200, 100  # multiplicative updates
 
 
@@ -42,7 +42,7 @@ def mixture_itself(mixture: torch.Tensor, references: torch.Tensor) -> torch.Ten
 def hpss(mixture: torch.Tensor) -> torch.Tensor:
     """The harmonic and the percussive part of `mixture` [time]: [2, time], by median filters (librosa's defaults).
 
-    It is told nothing, so which part belongs to which source is for the score to find out.
+    It gets no specifications: the score decides which part belongs to which source.
     """
     _let_numba_cache()
     import librosa

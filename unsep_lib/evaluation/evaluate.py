@@ -138,6 +138,7 @@ def evaluate(
     prior: Mapping[str, Path | str] | None = None,
     device: str = "cpu",
     precision: str | torch.dtype | None = None,
+    on_start: Callable[[Sequence[Mixture]], None] | None = None,
     on_mixture: Callable[[str, list[SourceScore]], None] | None = None,
 ) -> Evaluation:
     """Score a separation on mixtures whose references are known, as `unsep evaluate` does.
@@ -145,14 +146,18 @@ def evaluate(
     mixtures: a folder of them, with `source` the specifications where a mixture has no labels.txt, or a list; only:
     those whose names start with this; part: (K, N), every N-th from the K-th. method(mixture) → estimates [source,
     time]; without one, `separate` with the solver, steps, seed, weights by prior's name, device and precision given.
-    voices: STOI of each voice too, and PESQ where its package is installed.
+    voices: STOI of each voice too, and PESQ where its package is installed. on_start(mixtures) is called once they are
+    read, on_mixture(name, scores) after each.
 
     Raises:
         ValueError: no mixtures, only silent references, or an unknown solver, prior or label.
     """
     if isinstance(mixtures, Path | str):
-        mixtures = read_mixtures(Path(mixtures), [parse_spec(text) for text in source])
-    mixtures = chosen_mixtures(mixtures, only, part)
+        mixtures = _mixtures_in(Path(mixtures), source, only, part)
+    else:
+        mixtures = chosen_mixtures(mixtures, only, part)
+    if on_start is not None:
+        on_start(mixtures)
     if method is None:
         method = separating_method(mixtures, solver, steps, seed, prior or {}, device, precision)
     rows: list[SourceScore] = []
@@ -175,6 +180,14 @@ def evaluate(
     return Evaluation(
         tuple(rows), seconds / len(mixtures), silent, switches, passages, tuple(heard) if voices else None
     )
+
+
+def _mixtures_in(folder: Path, source: Sequence[str], only: str, part: tuple[int, int]) -> Sequence[Mixture]:
+    mixtures = read_mixtures(folder, [parse_spec(text) for text in source])
+    try:
+        return chosen_mixtures(mixtures, only, part)
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from error
 
 
 def chosen_mixtures(mixtures: Sequence[Mixture], only: str, part: tuple[int, int]) -> Sequence[Mixture]:

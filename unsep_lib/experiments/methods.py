@@ -29,7 +29,7 @@ from unsep_lib.evaluation.metrics import SCORE_LIMIT, best_order, scored
 from unsep_lib.experiments.conditions import changed_mixture
 from unsep_lib.experiments.rows import PriorFile, Record, Row, ScoredSource, check_planned
 from unsep_lib.priors.base import Identity, Prior
-from unsep_lib.priors.checkpoints import LoadedPrior, load_prior
+from unsep_lib.priors.checkpoints import load_prior
 from unsep_lib.separation import separate
 from unsep_lib.solvers import ABLATIONS, SOLVERS, Solver, solver_named
 from unsep_lib.source_spec import SourceSpec
@@ -164,7 +164,7 @@ class CountingPrior(Prior):
 
 
 @functools.cache
-def cached_prior(file: PriorFile, device: str) -> LoadedPrior:
+def cached_prior(file: PriorFile, device: str) -> Prior:
     """A prior without a label, read once a process.
 
     Raises:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from unsep_lib import __version__
 from unsep_lib.evaluation.metrics import Score
 from unsep_lib.files import sha256
 from unsep_lib.source_spec import SourceSpec, parse_spec
+from unsep_lib.versions import __version__
 
 ROW_FORMAT = 1  # raised when a row's meaning changes, so that older rows are computed again
 KEY_LENGTH = 20  # hexadecimal digits: 80 bits, no collisions among any number of rows

@@ -97,7 +97,7 @@ def posterior_figure(powers: Sequence[torch.Tensor], covariance: torch.Tensor) -
 
 
 def deviations_figure(rows: Sequence[Deviating]) -> Figure:
-    """Bias against spread of `ground_truth.Deviation` rows: a line a solver, its most steps as a large mark."""
+    """Bias against spread of `evaluation.gaussian.Deviation` rows: a line a solver, its most steps as a large mark."""
     from matplotlib import colormaps
 
     figure = new_figure(9, 5)

@@ -46,7 +46,7 @@ def described(figure: Figure, alt: str, dpi: int = 72) -> HTML:
 
 
 class Seen(Protocol):
-    """A step of a separation, as a solver's `Snapshot` tells it."""
+    """A step of a separation, as a solver's `Snapshot` holds it."""
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
@@ -80,7 +80,7 @@ class Seen(Protocol):
 
 
 class Deviating(Protocol):
-    """How far a solver's samples are from a posterior, as `ground_truth.Deviation` tells it."""
+    """How far a solver's samples are from a posterior, as `evaluation.gaussian.Deviation` holds it."""
 
     @property
     def solver(self) -> str:

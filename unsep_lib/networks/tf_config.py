@@ -47,7 +47,7 @@ def config_of(shapes: Mapping[str, tuple[int, ...]], heads: int = 4) -> TfConfig
     """The configuration that a checkpoint's shapes {name: shape} belong to; `heads` leaves no trace in them.
 
     Raises:
-        ValueError: a tensor that tells is missing, or tells of no such network.
+        ValueError: a tensor that decides it is missing, or has the shape of no such network.
     """
     rows, embedding = _shape(shapes, "y_embedder_1.embedding_table.weight", 2)
     width = _shape(shapes, "out_conv.weight", 4)[0]

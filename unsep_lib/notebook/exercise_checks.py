@@ -77,8 +77,10 @@ def classifier_free_guidance(function: Callable[..., object]) -> bool:
 
     noisy = torch.linspace(-1, 1, 9)
     for g in (0.0, 1.0, 2.5):
-        none, told = denoise(noisy, 0.5, None), denoise(noisy, 0.5, "Cello")
-        if not torch.allclose(torch.as_tensor(function(denoise, noisy, 0.5, "Cello", g)), none + g * (told - none)):
+        without, given = denoise(noisy, 0.5, None), denoise(noisy, 0.5, "Cello")
+        if not torch.allclose(
+            torch.as_tensor(function(denoise, noisy, 0.5, "Cello", g)), without + g * (given - without)
+        ):
             return False
     return True
 

@@ -27,8 +27,8 @@ MOST_NUMBERS = 4  # in one answer: three neighbouring steps are tried for each
 class Exercise:
     """One entry of the table.
 
-    grade: one of GRADES; hint: told after a wrong answer; digest: of `sealed`, for a number, numbers or a choice; step:
-    an answer within one step of a number is right, from two steps on it is wrong; function: the name in
+    grade: one of GRADES; hint: shown after a wrong answer; digest: of `sealed`, for a number, numbers or a choice;
+    step: an answer within one step of a number is right, from two steps on it is wrong; function: the name in
     `exercise_checks` that judges a function.
     """
 

@@ -1,11 +1,15 @@
-"""Priors on disk: safetensors with a model card in their metadata; found by name."""
+"""Priors on disk: safetensors with a model card in their metadata; found by name, loaded by their card's format."""
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import io
 import itertools
 import json
 import os
+import re
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -17,24 +21,24 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from unsep_lib.files import write_bytes
+from unsep_lib.files import atomic_path, clear_partials, write_bytes
 from unsep_lib.networks.tf_attention import TfAttentionNetwork
 from unsep_lib.networks.tf_config import TfConfig
 from unsep_lib.networks.unet import PATCH, CompactConfig, CompactNetwork
+from unsep_lib.priors.base import Prior
 from unsep_lib.priors.edm import EdmPrior, fastest_precision
 from unsep_lib.priors.epsilon import EpsilonPrior
+from unsep_lib.source_spec import SourceSpec, parse_spec
 
 FORMAT = "unsep-compact-1"  # names the network and preconditioning that the tensors belong to
 TF_FORMAT = "unsep-tf-attention-1"  # the paper's network and its ε, imported
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 RELEASED = {"paper-speech": "speech_source.pt", "paper-sound": "sound_source.pt"}  # prior → the authors' file
-
-
-LoadedPrior = EdmPrior | EpsilonPrior
+PYTHON_PATTERN = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)")  # a prior of one's own: `module:name`
 
 
 class Origin(TypedDict, total=False):
-    """What a model card tells of where its weights come from; a trained prior's holds its curve and corpora too."""
+    """What a model card says of where its weights come from; a trained prior's holds its curve and corpora too."""
 
     hours: float
     source: str
@@ -73,7 +77,7 @@ def find_prior(name: str) -> Path:
     """The file of the prior called `name`, or `name` itself if it is a file.
 
     Raises:
-        ValueError: neither; the message lists the known names, or tells what makes a prior of the paper.
+        ValueError: neither; the message lists the known names, or says what makes a prior of the paper.
     """
     known = available_priors()
     if name in known:
@@ -84,6 +88,25 @@ def find_prior(name: str) -> Path:
     if name in RELEASED:
         remedy = f"and `unsep checkpoint import {RELEASED[name]} --name {name}` makes this one"
     raise ValueError(f"unknown prior {name!r}: known are {', '.join(known) or 'none'}, {remedy}")
+
+
+def prior_file(name: str) -> Path:
+    """Where the user's own prior called `name` lies, or would lie.
+
+    Raises:
+        ValueError: a name that `unsep separate --source` could not take.
+    """
+    if parse_spec(name) != SourceSpec(name):
+        raise ValueError(f"expected a name of letters, digits, '_', '.' and '-', got {name!r}")
+    return home() / "priors" / f"{name}.safetensors"
+
+
+def install(path: Path, target: Path) -> Path:
+    """Copy a prior's file to where it is found by name, whole or not at all; returns `target`."""
+    clear_partials(target.parent)
+    with atomic_path(target) as temporary:
+        shutil.copyfile(path, temporary)
+    return target
 
 
 def save_prior(path: Path | str, prior: EdmPrior, card: Mapping[str, object]) -> None:
@@ -129,16 +152,18 @@ def card_of(path: Path | str) -> Card:
     return card
 
 
-def load_prior(
-    name: str | Path, device: str | torch.device = "cpu", precision: torch.dtype | None = None
-) -> LoadedPrior:
-    """Load a prior by name or file, ready to denoise on `device`.
+def load_prior(name: str | Path, device: str | torch.device = "cpu", precision: torch.dtype | None = None) -> Prior:
+    """Load a prior by name, by file, or of one's own as `module:name`, ready to denoise on `device`.
 
     precision: what a compact prior multiplies matrices in; None is the fastest there. A paper's network stays float32.
+    `module:name` is imported: a Prior, or a function of no arguments that makes one. A file's card names its format,
+    which `register_format` can add to.
 
     Raises:
         ValueError: unknown name, or a file that is no prior.
     """
+    if names_python(name):
+        return _ready(_imported(str(name)), device)
     path = find_prior(str(name))
     card = card_of(path)
     try:
@@ -152,7 +177,35 @@ def load_prior(
         raise ValueError(f"{path}: the weights do not fit their card ({reason})") from error
     if isinstance(prior, EdmPrior):
         prior.precision = precision or fastest_precision(device)
-    return prior.to(device).eval().requires_grad_(False)
+    return _ready(prior, device)
+
+
+def _ready(prior: Prior, device: str | torch.device) -> Prior:
+    if isinstance(prior, nn.Module):
+        prior.to(device).eval().requires_grad_(False)
+    return prior
+
+
+def names_python(name: str | Path) -> bool:
+    """Whether `name` names a prior of one's own, `module:name`, and no file."""
+    return PYTHON_PATTERN.fullmatch(str(name)) is not None and not Path(name).is_file()
+
+
+def _imported(path: str) -> Prior:
+    module, _, name = path.partition(":")
+    try:
+        found = vars(importlib.import_module(module))[name]
+    except (ImportError, KeyError) as error:
+        raise ValueError(f"expected a prior at {path!r}, found none ({error})") from error
+    if not isinstance(found, Prior) and callable(found):
+        try:
+            inspect.signature(found).bind()
+        except TypeError as error:
+            raise ValueError(f"expected a prior or a function of no arguments at {path!r}: {error}") from error
+        found = found()
+    if not isinstance(found, Prior):
+        raise ValueError(f"expected a prior at {path!r}, got {type(found).__name__}")
+    return found
 
 
 def _check_labels(labels: object) -> None:
@@ -218,7 +271,19 @@ UNFITTING = (
     ArithmeticError,
     RuntimeError,
 )  # what network code raises for a card that promises something else
-LOADERS: dict[str, Callable[[Card, dict[str, torch.Tensor]], LoadedPrior]] = {
-    FORMAT: _load_compact,
-    TF_FORMAT: _load_tf_attention,
-}
+Loader = Callable[[Card, dict[str, torch.Tensor]], Prior]  # (the card, the file's tensors as float32) → the prior
+LOADERS: dict[str, Loader] = {FORMAT: _load_compact, TF_FORMAT: _load_tf_attention}
+
+
+def register_format(name: str, loader: Loader) -> None:
+    """Have `load_prior` read the files whose card names this format by `loader`.
+
+    Such a file is a safetensors file whose metadata holds the card under "card", as `save_weights` writes it: JSON with
+    the keys format, labels (none: an empty list), network and parameters. What the loader raises for a file that does
+    not fit becomes a ValueError that names the file.
+
+    Raises:
+        ValueError: another loader reads this format already.
+    """
+    if LOADERS.setdefault(name, loader) is not loader:
+        raise ValueError(f"expected a format that no other loader reads, got {name!r}")

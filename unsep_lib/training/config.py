@@ -18,10 +18,10 @@ class TrainingConfig:
     warmup_steps, decay_from (share of the budget), final_rate (share of the rate): the rate's course;
     null_label: share of examples trained without their label (classifier-free guidance, arXiv 2207.12598);
     widths, blocks: channels and residual blocks of the network's levels, finest first (not used by a warm start);
-    example: numbers by which the prior is told of an example of its source (0: it takes none); example_seconds: an
-    example's length; null_example: share of crops trained without their example; example_dropout: share of
-    the example's numbers left out, so that no speaker is told by a single one; example_rate: AdamW's for what reads
-    the example, which starts from nothing where the rest is warm.
+    example: size of the code of an example of the source (0: the prior takes no examples); example_seconds: an
+    example's length; null_example: share of crops trained without their example; example_dropout: share of the
+    code's numbers left out, so that no single one stands for a speaker; example_rate: AdamW's for the example's
+    encoder and the weights that read it, which start at zero when the rest is trained already.
     """
 
     minutes: float | None = None

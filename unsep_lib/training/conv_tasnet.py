@@ -91,7 +91,7 @@ def train_control(
     """Train the control on mixtures of a voice and a sound; returns its file, `folder/conv_tasnet.safetensors`.
 
     Crops are drawn and augmented as for the priors, from clips of split "train"; each gets a level of −25 … −20 dBFS,
-    as the task's sources do. validation: mixtures of a voice and a sound whose mean SI-SDR improvement the curve tells.
+    as the sources of the task do. validation: mixtures of a voice and a sound; the curve holds their mean improvement.
     The run's state lies in `folder/state.pt`: the same call continues it, and with more minutes prolongs it. bfloat16
     (weights stay float32) is faster on processors with AMX; `workers` processes read the same crops ahead of time.
 
@@ -158,10 +158,10 @@ def _stream(clips: Sequence[Clip], config: ControlConfig) -> CropStream:
 
 
 def _drawn(streams: Sequence[CropStream], config: ControlConfig, step: int) -> torch.Tensor:
-    """Sources [mixture, slot, time] of a step: the same whoever draws them."""
+    """Sources [mixture, source, time] of a step: the same in whichever process they are drawn."""
     generators = [
-        [numpy.random.default_rng([config.seed, step, place, slot]) for place in range(config.batch)]
-        for slot in range(len(SOURCES))
+        [numpy.random.default_rng([config.seed, step, place, source]) for place in range(config.batch)]
+        for source in range(len(SOURCES))
     ]
     crops = [stream.drawn_with(own)[0] for stream, own in zip(streams, generators, strict=True)]
     return torch.stack(crops, dim=1)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 CHECKPOINT_SECONDS = 120.0  # a kill loses at most this much training
 VALIDATION_SECONDS = 300.0
 VALIDATION_CROPS = 64
-EXAMPLE_CROPS = 16  # of these, told an example: each is denoised twelve times
+EXAMPLE_CROPS = 16  # of these, with an example: each is denoised twelve times
 VALIDATION_SEED = 20_000  # apart from any training seed
 STATE_FILE = "state.pt"
 
@@ -75,7 +75,7 @@ class Validation(NamedTuple):
     example: torch.Tensor | None
 
 
-def train(
+def train_prior(
     name: str,
     clips: Sequence[Clip],
     folder: Path | str,
@@ -272,7 +272,7 @@ def _advance(
 
 
 def _drawn(stream: CropStream, config: TrainingConfig, processes: Processes, step: int) -> Batch:
-    """This process's part of a step: the same on every run, whoever draws it."""
+    """This process's part of a step: the same on every run, in whichever process it is drawn."""
     generators = [numpy.random.default_rng([config.seed, step, place]) for place in processes.places(config.batch)]
     if config.example:
         clean, label, example = stream.pairs_with(generators, config.example_seconds)

@@ -52,24 +52,6 @@ class Profile(Sizes):
 
     name: str
 
-    # Until no notebook reads them.
-    @property
-    def solver_steps(self) -> int:
-        """Of the paper's solver."""
-        return self.steps_of("hybrid")
-
-    @property
-    def projection_steps(self) -> int:
-        """Of the default solver."""
-        from unsep_lib.solvers import DEFAULT_SOLVER
-
-        return self.steps_of(DEFAULT_SOLVER)
-
-    @property
-    def sample_steps(self) -> int:
-        """Of a single sample."""
-        return self.steps_of("projection")
-
     def steps_of(self, solver: str) -> int:
         """Noise levels that `solver` goes through.
 
