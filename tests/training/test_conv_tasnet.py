@@ -89,7 +89,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(kinds, tmp_path):
 def test_processes_that_read_ahead_change_nothing(kinds, tmp_path):
     for workers in (0, 1):
         with pytest.raises(KeyboardInterrupt):
-            train_control(*kinds, [], tmp_path / str(workers), config(), workers=workers, on_step=stopping_at(3))
+            train_control(*kinds, [], tmp_path / str(workers), config(60.0), workers=workers, on_step=stopping_at(3))
     alone, helped = (load_file(tmp_path / name / "conv_tasnet.safetensors") for name in "01")
     assert all(torch.equal(alone[name], helped[name]) for name in alone)
 
