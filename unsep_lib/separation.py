@@ -183,10 +183,10 @@ class Separation(Mapping[str, torch.Tensor]):
         return [folder / name for name in self.request.tracks]
 
     def play(self) -> HTML:
-        """A player per source and one of the residual, all at one gain, for a notebook."""
-        from unsep_lib.figures.players import players
+        """A table of players for a notebook, one per source and one of the residual, all at one gain."""
+        from unsep_lib.figures.players import player_table
 
-        return players(dict(self) | {"residual": self.residual}, self.sample_rate)
+        return player_table({"separated": dict(self) | {"residual": self.residual}}, self.sample_rate)
 
     def _repr_html_(self) -> str:
         rows = "".join(

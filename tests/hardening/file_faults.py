@@ -38,7 +38,7 @@ def everywhere(name, missing, damaged):
 
 
 PROFILE = {
-    "train_minutes": "0.05", "mixtures_per_task": "1", "seeds": "1", "solver": '"projection"',
+    "train_steps": "4", "mixtures_per_task": "1", "seeds": "1", "solver": '"projection"',
     "steps": "{ projection = 1 }", "truth_seeds": "8", "speech_prior": '"speech"',
     "sound_prior": '"sound"', "device": '"cpu"', "speech_data": '""', "sound_data": '""',
 }  # fmt: skip
@@ -58,11 +58,11 @@ PROFILES = (
     Fault("key unknown", partial(profile, extra="speed = 2\n"), "unknown key 'speed'"),
     Fault("key missing", partial(profile, seeds=""), "'seeds' is missing"),
     Fault("another type", partial(profile, seeds='"two"'), "'seeds': expected an integer"),
-    Fault("NaN", partial(profile, train_minutes="nan"), "'train_minutes': expected a finite number"),
-    Fault("infinity", partial(profile, train_minutes="inf"), "'train_minutes': expected a finite number"),
+    Fault("NaN", partial(profile, train_steps="nan"), "'train_steps': expected an integer"),
+    Fault("infinity", partial(profile, train_steps="inf"), "'train_steps': expected an integer"),
     Fault("negative", partial(profile, steps="{ projection = -1 }"), "'projection': expected a number above 0"),
     Fault("zero", partial(profile, seeds="0"), "'seeds': expected a number above 0"),
-    Fault("too large for a float", partial(profile, train_minutes="1" + "0" * 400), "'train_minutes'"),
+    Fault("too large for a float", partial(profile, train_steps="1" + "0" * 400), "'train_steps'"),
     Fault("4301 digits", partial(profile, seeds="1" * 4301), NO_TOML),
     Fault("as meant", profile),
     *(

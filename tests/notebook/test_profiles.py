@@ -8,7 +8,7 @@ from unsep_lib.notebook.profiles import load_profile, profile_names
 from unsep_lib.solvers import SOLVERS
 
 TABLE = tomllib.loads((files("unsep_lib.notebook.profiles") / "smoke.toml").read_text(encoding="utf-8"))
-EXPECTED_KEYS = {"train_minutes", "mixtures_per_task", "seeds", "steps", "speech_prior", "sound_prior", "device"}
+EXPECTED_KEYS = {"train_steps", "mixtures_per_task", "seeds", "steps", "speech_prior", "sound_prior", "device"}
 
 
 def toml(value):
@@ -25,7 +25,7 @@ def write(path, table):
 def test_the_three_profiles_load_and_grow():
     assert profile_names() == ["paper", "smoke", "tutorial"]
     smoke, tutorial, paper = (load_profile(name) for name in ("smoke", "tutorial", "paper"))
-    assert smoke.train_minutes < tutorial.train_minutes < paper.train_minutes
+    assert smoke.train_steps < tutorial.train_steps < paper.train_steps
     assert smoke.mixtures_per_task <= tutorial.mixtures_per_task <= paper.mixtures_per_task
     assert (smoke.device, tutorial.device) == ("cpu", "cpu")
     assert [profile.steps_of("hybrid") for profile in (smoke, tutorial, paper)] == [5, 200, 200]
@@ -65,11 +65,11 @@ def test_the_environment_chooses_and_a_name_overrides_it(monkeypatch):
     assert load_profile().name == "tutorial"
 
 
-def test_a_file_of_ones_own_is_a_profile_and_whole_numbers_are_numbers(tmp_path):
-    profile = load_profile(write(tmp_path / "mine.toml", TABLE | {"train_minutes": 3, "truth_seeds": 21}))
-    assert (profile.name, profile.train_minutes, profile.truth_seeds) == ("mine", 3.0, 21)
-    assert vars(profile) == TABLE | {"name": "mine", "train_minutes": 3.0, "truth_seeds": 21}
-    assert type(profile.train_minutes) is float
+def test_a_file_of_ones_own_is_a_profile(tmp_path):
+    profile = load_profile(write(tmp_path / "mine.toml", TABLE | {"train_steps": 3, "truth_seeds": 21}))
+    assert (profile.name, profile.train_steps, profile.truth_seeds) == ("mine", 3, 21)
+    assert vars(profile) == TABLE | {"name": "mine", "train_steps": 3, "truth_seeds": 21}
+    assert type(profile.train_steps) is int
 
 
 def test_an_unknown_profile_lists_the_known_ones(tmp_path):
@@ -100,7 +100,7 @@ def test_an_unknown_key_is_named_with_the_known_ones(tmp_path):
         ("steps", {"hybrid": 0}, "'steps', 'hybrid': expected a number above 0, got 0"),
         ("steps", 7, "'steps': expected a table, got 7"),
         ("name", "mine", "unknown key 'name'"),
-        ("train_minutes", "long", "'train_minutes': expected a number, got 'long'"),
+        ("train_steps", "long", "'train_steps': expected an integer, got 'long'"),
         ("device", 0, "'device': expected a string, got 0"),
         ("sound_data", [], r"'sound_data': expected a string, got \[\]"),
     ],

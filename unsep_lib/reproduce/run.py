@@ -32,6 +32,7 @@ from unsep_lib.reproduce.report import write_report
 MEMORY_INTERVAL = 0.2  # seconds between readings of a notebook's memory
 ENCRYPTED = Config(KernelManager={"transport_encryption": "auto"})  # else ipykernel warns of plain TCP
 CELL_SECONDS = 3600  # a cell may take, beside the training that the profile asks for
+TRAIN_STEP_SECONDS = 10
 
 
 def notebooks_dir() -> Path:
@@ -152,7 +153,7 @@ def _execute(source: Path, profile: str, out: Path, threads: int | None) -> tupl
 
 
 def _timeout(profile: str) -> int:
-    return CELL_SECONDS + round(2 * 60 * load_profile(profile).train_minutes)
+    return CELL_SECONDS + TRAIN_STEP_SECONDS * load_profile(profile).train_steps
 
 
 @contextmanager

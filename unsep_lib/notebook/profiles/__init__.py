@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import ConfigDict, Field, StrictFloat, StrictInt, StrictStr
+from pydantic import ConfigDict, Field, StrictInt, StrictStr
 from pydantic.dataclasses import dataclass
 
 from unsep_lib.settings import located, located_weights, read_toml
@@ -21,13 +21,13 @@ Count = Annotated[StrictInt, Field(gt=0)]
 class Sizes:
     """What a profile's file says.
 
-    train_minutes: of a notebook's own prior; mixtures_per_task and seeds: of the experiments; solver: what separates
+    train_steps: of a notebook's own prior; mixtures_per_task and seeds: of the experiments; solver: what separates
     all five tasks; steps: noise levels by solver, the solver's own number where it is not named; truth_seeds: samples
     whose moments are compared with a Gaussian posterior's; speech_prior, sound_prior: names or files; device: where to
     compute; speech_data, sound_data: manifests to train on, empty for the embedded clips.
     """
 
-    train_minutes: Annotated[StrictFloat, Field(gt=0, allow_inf_nan=False)]
+    train_steps: Count
     mixtures_per_task: Count
     seeds: Count
     solver: StrictStr
