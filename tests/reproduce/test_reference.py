@@ -134,6 +134,7 @@ def test_the_report_begins_with_results_beside_the_reference(out, kept):
     notebook.save_audio("left_over.wav", torch.full((800,), 0.25))
     page = write_report(out, NAMES, "smoke", kept).read_text()
     assert "1 of 4 numbers left their tolerance" in page
+    assert "<li>a (00_first) is 11.50 dB, 1.50 more than the reference&#x27;s</li>" in page
     assert page.index("<h2>Results</h2>") < page.index("<audio") < page.index("<img") < page.index("Versions")
     assert re.search(r"<td>11.50 dB</td><td></td><td>10.00 ± 0.10</td><td><strong>\+1.50, outside", page)
     assert re.search(r"<td>2.00 </td><td>1.50 … 2.50</td><td>2.00 ± 0.04</td><td>\+0.00</td><td><code>unsep x", page)
@@ -141,6 +142,32 @@ def test_the_report_begins_with_results_beside_the_reference(out, kept):
     assert "<h3>Title of 01_second</h3>" in page and "Title of 00_first: left over" in page
     levels = [int(level) for level in re.findall(r"<h(\d)", page)]
     assert levels[0] == 1 and all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def test_the_first_screen_is_a_sentence_a_picture_and_two_players_and_the_table_is_folded(out, kept):
+    for name in NAMES:
+        stamped(out, name)
+    notebook, figure = Notebook("01_second", load_profile("smoke"), out), Figure(figsize=(2, 1))
+    described(figure, "what happened")
+    notebook.save_figure("a.svg", figure)
+    for name in ("before.wav", "after.wav"):
+        notebook.save_audio(name, torch.full((800,), 0.25))
+    notebook.save_headline("It < worked.", "a.svg", {"in": "before.wav", "out": "after.wav"})
+    page = write_report(out, NAMES, "smoke", kept).read_text()
+    first, folded = page.split("<h2>", maxsplit=1)[0], re.search(r"<details>(.*?)</details>", page, re.DOTALL)[1]
+    assert "<strong>It &lt; worked.</strong>" in first and first.count("<img") == 1
+    assert re.findall(r"<figcaption>(.*?)</figcaption>", first) == ["what happened", "in", "out"]
+    assert "All 4 numbers" in folded and "<table" in folded and "<table" not in first
+
+
+def test_the_largest_changes_are_told_and_the_rest_is_counted(out, kept):
+    for name in NAMES:
+        stamped(out, name)
+    save(out, "00_first", row("a", 10.3), *(row(f"n{i}", 1.0) for i in range(11)))
+    page = write_report(out, NAMES, "smoke", kept).read_text()
+    told = re.findall(r"<li>(.*?)</li>", page.split("<details>")[0])
+    assert len(told) == 13 and told[-1] == "and 1 more, marked in the table"
+    assert told[0].startswith("n0 (00_first) is new: 1.00 dB") and "b (00_first) is missing" in " ".join(told)
 
 
 def test_a_report_without_a_reference_says_so(out, tmp_path):

@@ -15,7 +15,7 @@ from unsep_lib.priors.checkpoints import card_of, load_prior
 from unsep_lib.priors.edm import SIGMA_MAX, SIGMA_MIN
 from unsep_lib.training import TrainingConfig, train_prior
 from unsep_lib.training.data import ClipCache, CropStream, prefetched
-from unsep_lib.training.loss import draw_sigma, validation_loss
+from unsep_lib.training.loss import VALIDATION_BANDS, band_shares, draw_sigma, validation_loss
 
 RATE = 16_000
 
@@ -290,3 +290,10 @@ def test_the_compiled_body_is_the_one_that_is_trained(clips, tmp_path, monkeypat
     assert len(called) == 6
     plain, fused = tensors(tmp_path / "False"), tensors(tmp_path / "True")
     assert all(torch.equal(plain[name], fused[name]) for name in plain)
+
+
+def test_band_shares_are_those_of_the_noise_levels_drawn():
+    drawn = draw_sigma(200_000, numpy.random.default_rng(1)).double().log()
+    places = (drawn - math.log(SIGMA_MIN)) / math.log(SIGMA_MAX / SIGMA_MIN) * VALIDATION_BANDS
+    counted = torch.bincount(places.clamp(0, VALIDATION_BANDS - 1).long(), minlength=VALIDATION_BANDS) / len(drawn)
+    assert torch.allclose(counted, torch.tensor(band_shares(), dtype=counted.dtype), atol=2e-4)

@@ -66,9 +66,6 @@ def add_course(subparsers: Subparsers) -> None:
     what.add_argument("--out", type=Path, metavar="DIR", help="where to write the student edition")
     what.add_argument("--book", type=Path, metavar="DIR", help="where to write the rendered course, index.html first")
     what.add_argument(
-        "--update-links", action="store_true", help="set the line numbers of the notebooks' links to the library"
-    )
-    what.add_argument(
         "--update-pictures", action="store_true", help="take the README's pictures from the notebooks' outputs"
     )
     parser.set_defaults(run=run_course)
@@ -77,12 +74,10 @@ def add_course(subparsers: Subparsers) -> None:
 def run_course(arguments: argparse.Namespace) -> int:
     """Write the files and print their names."""
     from unsep_lib.reproduce.book import write_book
-    from unsep_lib.reproduce.course import update_links, update_pictures, write_student_edition
+    from unsep_lib.reproduce.course import update_pictures, write_student_edition
     from unsep_lib.reproduce.run import notebooks_dir
 
-    if arguments.update_links:
-        written = update_links(notebooks_dir())
-    elif arguments.update_pictures:
+    if arguments.update_pictures:
         written = update_pictures(notebooks_dir())
     elif arguments.book:
         written = write_book(notebooks_dir(), arguments.book)

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def training_curve(curves: Mapping[str, Sequence[Trained]]) -> Figure:
-    """Training loss (thin) and validation loss (points) over minutes, one colour a prior's curve from its card."""
+def training_curve(curves: Mapping[str, Sequence[Trained]], shares: Sequence[float]) -> Figure:
+    """Training loss (thin) and validation loss (points) over minutes, one colour a prior's curve from its card.
+
+    shares: of each band of noise levels among the training's draws, so that both losses count noise levels alike.
+    """
     figure = new_figure(6.5, 2.8)
     axes = figure.subplots()
     for index, (name, curve) in enumerate(curves.items()):
@@ -24,7 +27,8 @@ def training_curve(curves: Mapping[str, Sequence[Trained]]) -> Figure:
         checked = [row for row in curve if "bands" in row]
         minutes = [row["seconds"] / 60 for row in checked]
         axes.plot(
-            minutes, [numpy.mean(r["bands"]) for r in checked], "o", color=f"C{index}", label=f"{name}, unseen clips"
+            minutes, [numpy.dot(r["bands"], shares) for r in checked], "o", color=f"C{index}",
+            label=f"{name}, unseen clips",
         )
     axes.set(xlabel="minutes of training", ylabel="weighted denoising loss", yscale="log")
     axes.legend()

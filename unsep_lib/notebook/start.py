@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 OUT_VARIABLE = "UNSEP_OUT"
+HEADLINE = "headline.json"
 UNHELD = ("smoke",)  # profiles whose runs are too short for what the text says
 
 
@@ -45,6 +46,10 @@ class Notebook:
             if [key for key in row if key != "tolerance"] != expected:
                 raise ValueError(f"expected the keys {', '.join(expected)}, got {', '.join(row)}")
         write_json(self.path("results.json"), results)
+
+    def save_headline(self, sentence: str, figure: str, sounds: dict[str, str]) -> None:
+        """Write headline.json: what the report begins with, a sentence, a saved figure and caption → saved tracks."""
+        write_json(self.path(HEADLINE), {"sentence": sentence, "figure": figure, "sounds": sounds})
 
     def holds(self, sentence: str, true: bool) -> None:
         """Print a sentence that follows from this run's numbers.

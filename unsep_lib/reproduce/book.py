@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from unsep_lib.files import write_text
+from unsep_lib.reproduce.course import linked as with_lines
 from unsep_lib.reproduce import STYLE
 
 if TYPE_CHECKING:
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 CODE = re.compile(r"(```.*?```|`[^`\n]+`)", flags=re.DOTALL)
 FORMULA = re.compile(r"\$\$(.+?)\$\$|\$([^$\n]+?)\$", flags=re.DOTALL)
 LINK = re.compile(r'href="([^"#:]+)(#[^"]*)?"')  # relative ones: no scheme
+QUESTION = re.compile(r"^\*\*The question\.\*\* (.+)$", flags=re.MULTILINE)
+TITLE = "unsep: the course"
+INTRODUCTION = """\
+<p>How to take one recording apart with models that never heard a mixture: pages to read, look at and listen to. To run
+the cells, open the notebooks of the repository. Listeners read 00, 01, 02 and 10 (3 hours); students of the paper read
+all, in order (13 hours).</p>"""
 SOURCES = "source"  # the folder of the book that holds the files which chapters link to
 FOLDED = """\
 {% extends 'basic/index.html.j2' %}
@@ -31,6 +38,7 @@ FOLDED = """\
 {% endblock input %}"""
 PAGE_STYLE = """\
 body { max-width: 52rem; }
+article table { display: block; overflow-x: auto; }
 pre { overflow-x: auto; padding: 0.5rem; border: 1px solid #8884; border-radius: 4px; font-size: 0.85em; }
 .prompt, .anchor-link { display: none; }
 details > summary { cursor: pointer; color: #888; }
@@ -85,6 +93,12 @@ def title_of(notebook: NotebookNode, name: str) -> str:
     return first.removeprefix("# ") if first.startswith("# ") else name
 
 
+def question_of(notebook: NotebookNode) -> str:
+    """The question that the notebook's first cell asks; empty where it asks none."""
+    found = QUESTION.search(notebook.cells[0].source) if notebook.cells else None
+    return found[1] if found else ""
+
+
 def write_book(notebooks: Path, out: Path) -> list[Path]:
     """Write `out/index.html`, a page per notebook and the files they link to; returns the pages.
 
@@ -97,6 +111,8 @@ def write_book(notebooks: Path, out: Path) -> list[Path]:
     if not sources:
         raise ValueError(f"{notebooks}: no notebooks found")
     read = {path.stem: nbformat.read(path, as_version=4) for path in sources}
+    for cell in (cell for notebook in read.values() for cell in notebook.cells if cell.cell_type == "markdown"):
+        cell.source = with_lines(cell.source, notebooks)
     titles = {name: title_of(notebook, name) for name, notebook in read.items()}
     linked: set[Path] = set()
     written = [out / f"{name}.html" for name in read]
@@ -107,8 +123,11 @@ def write_book(notebooks: Path, out: Path) -> list[Path]:
         write_text(out / f"{name}.html", page(titles[name], f"{around}<article>{body}</article>{around}"))
     for file in linked:
         write_text(_copied(file, notebooks, out), page(file.name, _highlighted(file)))
-    items = "".join(f'<li><a href="{name}.html">{html.escape(title)}</a></li>' for name, title in titles.items())
-    write_text(out / "index.html", page("unsep: the course", f"<h1>unsep: the course</h1><ul>{items}</ul>"))
+    items = "".join(
+        f'<li><a href="{name}.html">{html.escape(title)}</a><br>{html.escape(question_of(read[name]))}</li>'
+        for name, title in titles.items()
+    )
+    write_text(out / "index.html", page(TITLE, f"<h1>{TITLE}</h1>{INTRODUCTION}<ul>{items}</ul>"))
     return [out / "index.html", *written]
 
 

@@ -1,4 +1,4 @@
-"""The student edition of the notebooks, their links to lines of the library, and the pictures taken from them."""
+"""The student edition of the notebooks, their links to names of the library, and the pictures taken from them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SOLUTION, EXERCISE = "solution", "exercise"  # tags of a solved and of a blank c
 NUMBERED = re.compile(r"^\*\*(\d+\.\d+|A\.\d+|\d+)\.?\*\*", flags=re.MULTILINE)  # **04.1** begins an exercise
 PICTURE = "picture:"  # begins the tag of a cell whose image is shown elsewhere under the name that follows
 IMAGE = re.compile(r"data:image/webp;base64,([\w+/=]+)")
-LINK = re.compile(r"\[`(\w+)`\]\((\.\./unsep_lib/[\w/]+\.py)(?:#L\d+)?\)")  # [`name`](../unsep_lib/file.py#L1)
+LINK = re.compile(r"\[`(\w+)`\]\((\.\./unsep_lib/[\w/]+\.py)\)")  # [`name`](../unsep_lib/file.py)
 
 
 def student_edition(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -125,25 +125,6 @@ def linked(text: str, folder: Path) -> str:
         return f"[`{name}`]({target}#L{lines[name]})"
 
     return LINK.sub(link, text)
-
-
-def update_links(notebooks: Path) -> list[Path]:
-    """Set the line numbers of the links to the library in `notebooks`/*.ipynb; returns the files that changed.
-
-    Raises:
-        ValueError: a link to what the library does not define.
-    """
-    changed = []
-    for path in sorted(notebooks.glob("*.ipynb")):
-        notebook = nbformat.read(path, as_version=nbformat.NO_CONVERT)
-        before = notebook_text(notebook)
-        for cell in notebook.cells:
-            if cell.cell_type == "markdown":
-                cell.source = linked(cell.source, notebooks)
-        if notebook_text(notebook) != before:
-            write_text(path, notebook_text(notebook))
-            changed.append(path)
-    return changed
 
 
 def pictures(notebooks: Path) -> dict[Path, bytes]:

@@ -56,6 +56,13 @@ class Comparison:
             return False
         return abs(self.value - self.reference) <= self.tolerance
 
+    @property
+    def excess(self) -> float:
+        """The difference in tolerances; infinite where only one run has the number, or nothing is tolerated."""
+        if self.value is None or self.reference is None or not self.tolerance:
+            return float("inf")
+        return abs(self.value - self.reference) / self.tolerance
+
     def __str__(self) -> str:
         if self.value is None:
             return f"{self.notebook}: {self.name}: missing, the reference has {self.reference:.3f} {self.unit}".strip()

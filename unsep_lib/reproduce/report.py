@@ -15,10 +15,12 @@ from nbconvert import HTMLExporter
 from unsep_lib.audio import read_audio
 from unsep_lib.figures.players import player_html
 from unsep_lib.files import write_text
+from unsep_lib.notebook.start import HEADLINE
 from unsep_lib.reproduce import STYLE, table
 from unsep_lib.reproduce.reference import Comparison, Result, compare, results_of
 from unsep_lib.versions import versions
 
+CHANGES = 12  # that are told in words before the table
 HEADER = ["result", "value", "95 % interval", "reference", "difference", "command"]
 TITLE = re.compile(r"<dc:title>(.*?)</dc:title>", re.DOTALL)  # where matplotlib keeps an SVG's title
 
@@ -33,7 +35,10 @@ def write_report(out: Path, notebooks: Sequence[str], profile: str, reference: P
     page = Template((Path(__file__).parent / "report.html").read_text(encoding="utf-8")).substitute(
         style=STYLE,
         profile=html.escape(profile),
+        headline=_headline(out, notebooks),
         summary=html.escape(_summary(compared)),
+        changes=_changes(compared),
+        count=sum(map(len, results_of(out, notebooks).values())),
         results=_results(out, titles, compared),
         artefacts="".join(_artefacts(out, name, title) for name, title in titles.items()),
         notebooks=table(["notebook", "seconds", "peak memory"], [_stamp(out, name) for name in notebooks]),
@@ -53,6 +58,19 @@ def _convert(path: Path) -> str:
     return first.splitlines()[0].removeprefix("# ") if first.startswith("# ") else path.stem
 
 
+def _headline(out: Path, notebooks: Sequence[str]) -> str:
+    """The first notebook's headline: a sentence, a picture, the players of two tracks; empty where there is none."""
+    folders = (out / "artefacts" / name for name in notebooks)
+    folder = next((folder for folder in folders if (folder / HEADLINE).is_file()), None)
+    if folder is None:
+        return ""
+    headline = json.loads((folder / HEADLINE).read_text(encoding="utf-8"))
+    return (
+        f"<p><strong>{html.escape(headline['sentence'])}</strong></p>{_figure(out, folder / headline['figure'])}"
+        + "".join(_player(folder / file, caption) for caption, file in headline["sounds"].items())
+    )
+
+
 def _summary(compared: Sequence[Comparison]) -> str:
     if not compared:
         return "There is no reference run of this profile to compare with."
@@ -60,6 +78,25 @@ def _summary(compared: Sequence[Comparison]) -> str:
     if not outside:
         return f"All {len(compared)} numbers lie within their tolerance of the committed reference run."
     return f"{len(outside)} of {len(compared)} numbers left their tolerance of the committed reference run."
+
+
+def _changes(compared: Sequence[Comparison]) -> str:
+    """What left its tolerance, the largest of it first, a sentence each."""
+    outside = [comparison for comparison in compared if not comparison.within]
+    outside.sort(key=lambda c: c.excess, reverse=True)
+    told = "".join(f"<li>{html.escape(_in_words(comparison))}</li>" for comparison in outside[:CHANGES])
+    more = f"<li>and {len(outside) - CHANGES} more, marked in the table</li>" if len(outside) > CHANGES else ""
+    return f"<ul>{told}{more}</ul>" if outside else ""
+
+
+def _in_words(compared: Comparison) -> str:
+    value, reference, what = compared.value, compared.reference, f"{compared.name} ({compared.notebook})"
+    if value is None:
+        return f"{what} is missing; the reference has {reference:.2f} {compared.unit}".rstrip()
+    if reference is None:
+        return f"{what} is new: {value:.2f} {compared.unit}".rstrip()
+    more = "more" if value > reference else "less"
+    return f"{what} is {value:.2f} {compared.unit}, {abs(value - reference):.2f} {more} than the reference's"
 
 
 def _results(out: Path, titles: dict[str, str], compared: Sequence[Comparison]) -> str:
@@ -89,17 +126,23 @@ def _row(row: Result, compared: Comparison | None) -> list[str]:
 
 def _artefacts(out: Path, name: str, title: str) -> str:
     folder = out / "artefacts" / name
-    parts = []
-    for file in sorted(folder.glob("*.wav")):
-        audio = read_audio(file)
-        parts.append(player_html(audio.samples, audio.sample_rate, f"{title}: {file.stem.replace('_', ' ')}"))
-    for file in sorted(folder.glob("*.svg")):
-        caption = html.escape(f"{title}: {file.stem.replace('_', ' ')}")
-        described = TITLE.search(file.read_text(encoding="utf-8"))
-        alt = described[1].replace('"', "&quot;") if described else caption  # escaped already
-        source = file.relative_to(out).as_posix()
-        parts.append(f'<figure><img alt="{alt}" src="{source}"><figcaption>{caption}</figcaption></figure>')
+    parts = [_player(file, f"{title}: {file.stem.replace('_', ' ')}") for file in sorted(folder.glob("*.wav"))]
+    parts += [_figure(out, file) for file in sorted(folder.glob("*.svg"))]
     return f"<section><h3>{html.escape(title)}</h3>{''.join(parts)}</section>" if parts else ""
+
+
+def _player(file: Path, caption: str) -> str:
+    audio = read_audio(file)
+    return player_html(audio.samples, audio.sample_rate, caption)
+
+
+def _figure(out: Path, file: Path) -> str:
+    """A saved figure under the sentence that describes it."""
+    described = TITLE.search(file.read_text(encoding="utf-8"))
+    caption = described[1] if described else html.escape(file.stem.replace("_", " "))  # a title is escaped already
+    alt = caption.replace('"', "&quot;")
+    source = file.relative_to(out).as_posix()
+    return f'<figure><img alt="{alt}" src="{source}"><figcaption>{caption}</figcaption></figure>'
 
 
 def _stamp(out: Path, name: str) -> list[str]:

@@ -31,6 +31,16 @@ def draw_sigma(size: int, generator: numpy.random.Generator) -> torch.Tensor:
     return torch.from_numpy(numpy.exp(logs)).float()
 
 
+def band_shares() -> list[float]:
+    """The share of `draw_sigma`'s noise levels in each band of `validation_loss`, by which its mean is the training's."""
+    low, high = math.log(SIGMA_MIN), math.log(SIGMA_MAX)
+    edges = numpy.linspace(low, high, VALIDATION_BANDS + 1)
+    focus = numpy.clip(edges, math.log(FOCUS_LOW), math.log(FOCUS_HIGH))
+    inside = numpy.diff(focus) / math.log(FOCUS_HIGH / FOCUS_LOW)
+    shares: list[float] = (FOCUS_SHARE * inside + (1 - FOCUS_SHARE) / VALIDATION_BANDS).tolist()
+    return shares
+
+
 def denoising_loss(
     prior: nn.Module,
     clean: torch.Tensor,
