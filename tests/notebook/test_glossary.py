@@ -8,7 +8,8 @@ from course_rules import NOTEBOOKS
 
 CHAPTERS = [path for path in sorted(NOTEBOOKS.glob("*.ipynb")) if path.stem != "glossary"]  # in reading order
 ROW = re.compile(
-    r"^\| \*\*(?P<word>[^*]+)\*\*(?: \((?P<other>[^)]+)\))? \| (?P<sentence>.+) \| \[\w+\]\((?P<place>\w+)\.ipynb\) \|$",
+    r"^\| \*\*(?P<word>[^*]+)\*\*(?: \((?P<other>[^)]+)\))? "
+    r"\| (?P<sentence>.+) \| \[\w+\]\((?P<place>\w+)\.ipynb\) \|$",
     flags=re.MULTILINE,
 )
 NOT_PROSE = re.compile(r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$\n]*\$|\]\([^)]*\)", flags=re.DOTALL)

@@ -27,7 +27,10 @@ def training_curve(curves: Mapping[str, Sequence[Trained]], shares: Sequence[flo
         checked = [row for row in curve if "bands" in row]
         minutes = [row["seconds"] / 60 for row in checked]
         axes.plot(
-            minutes, [numpy.dot(r["bands"], shares) for r in checked], "o", color=f"C{index}",
+            minutes,
+            [numpy.dot(r["bands"], shares) for r in checked],
+            "o",
+            color=f"C{index}",
             label=f"{name}, unseen clips",
         )
     axes.set(xlabel="minutes of training", ylabel="weighted denoising loss", yscale="log")

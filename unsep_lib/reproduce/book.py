@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from unsep_lib.files import write_text
-from unsep_lib.reproduce.course import linked as with_lines
 from unsep_lib.reproduce import STYLE
+from unsep_lib.reproduce.course import linked as with_lines
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode

@@ -3,6 +3,4 @@
 from unsep_lib.training.config import TrainingConfig
 from unsep_lib.training.loop import TrainingProgress, train_prior
 
-train = train_prior  # until no notebook says so
-
-__all__ = ["TrainingConfig", "TrainingProgress", "train", "train_prior"]
+__all__ = ["TrainingConfig", "TrainingProgress", "train_prior"]

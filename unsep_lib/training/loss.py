@@ -32,7 +32,7 @@ def draw_sigma(size: int, generator: numpy.random.Generator) -> torch.Tensor:
 
 
 def band_shares() -> list[float]:
-    """The share of `draw_sigma`'s noise levels in each band of `validation_loss`, by which its mean is the training's."""
+    """The share of `draw_sigma`'s noise levels in each band of `validation_loss`: weights for its mean."""
     low, high = math.log(SIGMA_MIN), math.log(SIGMA_MAX)
     edges = numpy.linspace(low, high, VALIDATION_BANDS + 1)
     focus = numpy.clip(edges, math.log(FOCUS_LOW), math.log(FOCUS_HIGH))
