@@ -23,8 +23,8 @@ def spread(
 ) -> Iterator[Result]:
     """`function` of each item, in the items' order.
 
-    workers: processes (default: one a core); chunk: items that one takes at a time. One process, or no more than one
-    chunk of items, is worked here.
+    workers: processes (default: one per core); chunk: items per task. A single worker, or a single chunk of items, is
+    computed in this process.
 
     Raises:
         ValueError: fewer than one worker.

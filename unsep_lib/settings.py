@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 if TYPE_CHECKING:
+    from pydantic import TypeAdapter
     from pydantic_core import ErrorDetails
 
 Settings = TypeVar("Settings")
 
 REPOSITORY = Path(__file__).resolve().parents[1]  # the clone that the package is run from, if it is
+ADAPTERS: dict[object, TypeAdapter[Any]] = {}  # one each kind: making one takes longer than what it checks
 EXPECTED = {
     "string_type": "a string",
     "int_type": "an integer",
@@ -25,6 +27,7 @@ EXPECTED = {
     "greater_than_equal": "{ge:g} or above",
     "less_than_equal": "at most {le:g}",
     "finite_number": "a finite number",
+    "is_instance_of": "{class}",
     "literal_error": "one of {expected}",
 }
 
@@ -50,11 +53,14 @@ def checked(kind: type[Settings], value: object, where: str) -> Settings:
     """
     from pydantic import TypeAdapter, ValidationError
 
+    if kind not in ADAPTERS:
+        ADAPTERS[kind] = TypeAdapter(kind)
     try:
-        return TypeAdapter(kind).validate_python(value)
+        found: Settings = ADAPTERS[kind].validate_python(value)
     except ValidationError as error:
         wrong = sorted(error.errors(), key=lambda detail: detail["type"] != "unexpected_keyword_argument")
         raise ValueError(f"{where}: {_sentence(kind, wrong[0])}") from error
+    return found
 
 
 def _sentence(kind: type[Any], error: ErrorDetails) -> str:

@@ -68,7 +68,7 @@ def test_equal_dictionaries_share_equally():
 def test_nmf_needs_clips_and_dictionaries():
     with pytest.raises(ValueError, match="at least one clip"):
         nmf_dictionary([])
-    with pytest.raises(ValueError, match="a dictionary a source"):
+    with pytest.raises(ValueError, match="a dictionary per source"):
         nmf_sources(tone(1000), [])
 
 

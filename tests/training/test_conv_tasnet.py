@@ -109,7 +109,7 @@ def test_another_recipe_in_the_folder_is_refused_and_more_minutes_are_not(kinds,
 
 @pytest.mark.parametrize("minutes", [0, -1, float("inf"), float("nan")])
 def test_minutes_that_are_none_are_refused(minutes):
-    with pytest.raises(ValueError, match="expected minutes of training above 0"):
+    with pytest.raises(ValueError, match="expected a training budget above 0"):
         ControlConfig(minutes)
 
 

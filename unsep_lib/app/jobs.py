@@ -171,7 +171,7 @@ def at_working_rate(samples: torch.Tensor, sample_rate: int) -> torch.Tensor:
 
 
 def zipped(tracks: Mapping[str, torch.Tensor], sample_rate: int) -> bytes:
-    """A zip of one float WAV a track."""
+    """A zip of one float WAV per track."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, samples in tracks.items():

@@ -62,7 +62,7 @@ def overview(recording: Recording) -> str:
 
 
 def listing(tracks: Mapping[str, torch.Tensor], sample_rate: int) -> str:
-    """A player a track, all at one gain."""
+    """A player per track, all at one gain."""
     return f"<p>All players share one gain.</p>{players(tracks, sample_rate).data}"
 
 

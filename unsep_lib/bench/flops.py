@@ -41,7 +41,7 @@ class _NoModules(ModuleTracker):
 
 
 def counter() -> FlopCounterMode:
-    """A counter of all matrix products and convolutions, two FLOP a multiplication and addition."""
+    """A counter of all matrix products and convolutions, two FLOP per multiplication and addition."""
     mode = FlopCounterMode(display=False)
     mode.mod_tracker = _NoModules()
     return mode

@@ -182,14 +182,14 @@ SOLVER_WARM_UP = SAMPLE_RATE // 8  # samples of the runs that are not timed: lib
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds of every run of the solver in question and of the one it is held against, in their order."""
+    """Seconds of every run of the solver in question and of the one it is compared with, in their order."""
 
     own: tuple[float, ...]
     other: tuple[float, ...]
 
     @property
     def ratios(self) -> tuple[float, ...]:
-        """How many times less the solver took than the other, a number a pair."""
+        """How many times longer the other solver took, one number per pair."""
         return tuple(other / own for own, other in zip(self.own, self.other, strict=True))
 
     def __str__(self) -> str:

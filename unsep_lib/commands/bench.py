@@ -46,7 +46,7 @@ def _add_hours(actions: Subparsers) -> argparse.ArgumentParser:
         metavar="N",
         help="mixtures of each task (default: %(default)s)",
     )
-    hours.add_argument("--steps", type=int, default=200, help="guided steps a mixture (default: %(default)s)")
+    hours.add_argument("--steps", type=int, default=200, help="guided steps per mixture (default: %(default)s)")
     hours.add_argument(
         "--peak",
         type=float,

@@ -31,7 +31,7 @@ def _add_fetch(actions: Subparsers) -> None:
     )
     action.add_argument("--root", required=True, type=Path, metavar="DIR", help="folder of your corpora")
     action.add_argument(
-        "--trust", action="store_true", help="compare with no known hash; record what arrives, and expect it ever after"
+        "--trust", action="store_true", help="accept any content; record its hash and expect this one from now on"
     )
     action.set_defaults(run=run_fetch)
 
@@ -47,7 +47,7 @@ def _add_prepare(actions: Subparsers) -> None:
     action.add_argument("--split", choices=("train", "test"), help="split of every clip (default: the layout's)")
     action.add_argument("--page", type=Path, metavar="DIR", help="write a page of statistics and players there")
     action.add_argument("--fresh", action="store_true", help="read every file again, unchanged ones too")
-    action.add_argument("--workers", type=int, help="processes (default: one a core)")
+    action.add_argument("--workers", type=int, help="processes (default: one per core)")
     action.set_defaults(run=run_prepare)
 
 
@@ -60,7 +60,7 @@ def _add_mix(actions: Subparsers) -> None:
     action.add_argument("--sounds", nargs="+", default=[], type=Path, metavar="MANIFEST", help="clips with labels")
     action.add_argument("--split", choices=("train", "test"), default="test", help="split of the clips (default: test)")
     action.add_argument("--out", required=True, type=Path, metavar="DIR")
-    action.add_argument("--workers", type=int, help="processes (default: one a core)")
+    action.add_argument("--workers", type=int, help="processes (default: one per core)")
     action.set_defaults(run=run_mix)
 
 

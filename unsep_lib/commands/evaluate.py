@@ -175,7 +175,7 @@ def sentence(name: str, found: Statistic | None) -> str:
 
 def add_experiment(subparsers: Subparsers) -> None:
     """Add the subcommand's options."""
-    parser = subparsers.add_parser("experiment", help="run a sweep, or go on with one that was stopped or killed")
+    parser = subparsers.add_parser("experiment", help="run a sweep, or resume one that was stopped or killed")
     parser.add_argument(
         "config", metavar="CONFIG", help="main, ablation, pareto, controls, levels, seeds … or a TOML file"
     )

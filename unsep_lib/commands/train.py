@@ -28,12 +28,12 @@ def add_parser(subparsers: Subparsers) -> None:
     budget.add_argument("--steps", type=int, help="steps in all, over every resumption")
     parser.add_argument("--from", dest="from_", metavar="PRIOR", help="start from this prior's weights")
     parser.add_argument("--out", type=Path, help="folder of the run (default: the user's data folder)")
-    parser.add_argument("--batch", type=int, default=8, help="crops a step, of each process (default: 8)")
+    parser.add_argument("--batch", type=int, default=8, help="crops per step and process (default: 8)")
     parser.add_argument(
         "--rate",
         type=float,
         default=1.0,
-        help="learning rates relative to the recipe's (default: 1; less after --from: a quarter keeps what was learnt)",
+        help="learning rates relative to the recipe's (default: 1; a quarter after --from changes the prior slowly)",
     )
     parser.add_argument("--widths", nargs="+", type=int, help="channels of a new network's levels (default: 32 64 96)")
     parser.add_argument("--blocks", nargs="+", type=int, help="residual blocks of each of its levels (default: 1 1 2)")

@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy
 import torch
+from pydantic import AfterValidator, Field, InstanceOf, StrictBool, StrictFloat, StrictInt
 
 from unsep_lib.audio import SAMPLE_RATE, Audio, mono, read_audio, resample
 from unsep_lib.files import write_text
+from unsep_lib.settings import checked
 
 SPAN_WINDOW = 0.050  # seconds; active spans are runs of windows … (arXiv 2512.07226, as released)
 SPAN_HOP = 0.025  # seconds
 SPAN_ENERGY = 1e-4  # … whose summed energy exceeds this
-MANIFEST_FIELDS = ("corpus", "file", "sha256", "label", "split", "sample_rate", "frames", "spans")
-MEASURED_FIELDS = ("verified", "level", "peak", "clipped", "size", "modified")  # a manifest may lack these
 SPLITS = ("train", "test")
 SPEAKER_FOLDERS = {"LibriSpeech": 1, "VCTK": 0, "speechocean762": 0, "an4": 0}  # folders above the file's own
-KINDS = {
-    **dict.fromkeys(("corpus", "file", "sha256", "label", "split"), (str,)),
-    **dict.fromkeys(("sample_rate", "frames"), (int,)),
-    **dict.fromkeys(("level", "peak"), (float, int, type(None))),
-    **dict.fromkeys(("clipped", "size", "modified"), (int, type(None))),
-    "verified": (bool, type(None)),
-}
+Text = InstanceOf[str]  # a name of a file that is no UTF-8 has signs that pydantic's own strings refuse
+Count = Annotated[StrictInt, Field(ge=1)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def _forwards(span: tuple[float, float]) -> tuple[float, float]:
+    if span[0] > span[1]:
+        raise ValueError(f"expected a span of start and stop in seconds, got {span[0]}, {span[1]}")
+    return span
+
+
+def _a_split(name: str) -> str:
+    if name not in SPLITS:
+        raise ValueError(f"expected {' or '.join(SPLITS)}, got {name!r}")
+    return name
+
+
+def _a_path(name: str) -> str:
+    if "\0" in name:
+        raise ValueError("expected a name without zero bytes")
+    return name
 
 
 @dataclass(frozen=True)
@@ -41,20 +55,20 @@ class Clip:
     and modified: of the file, in bytes and in nanoseconds since 1970.
     """
 
-    corpus: str
-    file: str
-    sha256: str
-    label: str
-    split: str
-    sample_rate: int
-    frames: int
-    spans: tuple[tuple[float, float], ...]
-    verified: bool | None = None
-    level: float | None = None
-    peak: float | None = None
-    clipped: int | None = None
-    size: int | None = None
-    modified: int | None = None
+    corpus: Text
+    file: Annotated[Text, AfterValidator(_a_path)]
+    sha256: Text
+    label: Text
+    split: Annotated[str, AfterValidator(_a_split)]
+    sample_rate: Count
+    frames: Count
+    spans: tuple[Annotated[tuple[Seconds, Seconds], AfterValidator(_forwards)], ...]
+    verified: StrictBool | None = None
+    level: StrictFloat | None = None
+    peak: StrictFloat | None = None
+    clipped: StrictInt | None = None
+    size: StrictInt | None = None
+    modified: StrictInt | None = None
 
     @property
     def seconds(self) -> float:
@@ -115,7 +129,7 @@ def read_crop(
 
 
 def write_manifest(path: Path | str, clips: Iterable[Clip]) -> None:
-    """Write one JSON line a clip, atomically; files below the manifest's folder are stored relative to it."""
+    """Write one JSON line per clip, atomically; files below the manifest's folder are stored relative to it."""
     folder = Path(path).resolve().parent
     rows = [{name: value for name, value in asdict(clip).items() if value is not None} for clip in clips]
     write_lines(path, [row | {"file": stored_name(row["file"], folder)} for row in rows])
@@ -142,7 +156,7 @@ def read_manifest(path: Path | str) -> list[Clip]:
     if not path.is_file():
         raise ValueError(f"{path}: no such manifest; make one with `unsep data prepare FOLDER --out {path}`")
     folder = path.resolve().parent
-    return [_parse_line(path, folder, number, line) for number, line in enumerate(read_lines(path), start=1)]
+    return [_clip(path, folder, number, line) for number, line in enumerate(read_lines(path), start=1)]
 
 
 def read_lines(path: Path) -> list[str]:
@@ -158,34 +172,14 @@ def read_lines(path: Path) -> list[str]:
     return text.removesuffix("\n").split("\n") if text else []
 
 
-def _parse_line(path: Path, folder: Path, number: int, line: str) -> Clip:
+def _clip(path: Path, folder: Path, number: int, line: str) -> Clip:
+    where = f"{path}, line {number}: not a clip"
     try:
         row = json.loads(line)
-        missing = [name for name in MANIFEST_FIELDS if name not in row]
-        if missing:
-            raise ValueError(f"expected the fields {', '.join(MANIFEST_FIELDS)}, missing {', '.join(missing)}")
-        spans = tuple((float(start), float(stop)) for start, stop in row["spans"])
-        fields = {name: row[name] for name in (*MANIFEST_FIELDS, *MEASURED_FIELDS) if name in row}
-        _check_fields(fields, spans)
-        return Clip(**(fields | {"file": os.fspath(folder / row["file"]), "spans": spans}))
-    except (ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise ValueError(f"{path}, line {number}: not a clip ({error})") from error
-
-
-def _check_fields(fields: Mapping[str, object], spans: Sequence[tuple[float, float]]) -> None:
-    for name, kinds in KINDS.items():
-        if name in fields and type(fields[name]) not in kinds:
-            raise ValueError(f"expected {kinds[0].__name__} for {name!r}, got {fields[name]!r}")
-    if fields["split"] not in SPLITS:
-        raise ValueError(f"expected a 'split' of {' or '.join(SPLITS)}, got {fields['split']!r}")
-    counts = (fields["frames"], fields["sample_rate"])
-    if any(not isinstance(count, int) or count < 1 for count in counts):
-        raise ValueError(f"expected 'frames' and 'sample_rate' above 0, got {counts[0]} and {counts[1]}")
-    if "\0" in str(fields["file"]):
-        raise ValueError("expected a 'file' without zero bytes")
-    for start, stop in spans:
-        if not 0 <= start <= stop < math.inf:
-            raise ValueError(f"expected 'spans' of start and stop in seconds, got {start}, {stop}")
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{where} ({error})") from error
+    clip = checked(Clip, row, where)
+    return replace(clip, file=os.fspath(folder / clip.file))
 
 
 def labels_of(clips: Sequence[Clip]) -> tuple[str, ...]:

@@ -116,7 +116,7 @@ class ResumingDownloader:
     """Downloads over HTTP into `part`, from the byte where `part` ends.
 
     Asks with `Range` and `If-Range` (RFC 9110): a file that changed meanwhile, or a server that knows no ranges,
-    starts anew. A lost connection is taken up again; when all attempts fail, `part` stays for the next call.
+    starts at the first byte. A lost connection is resumed; when all attempts fail, `part` stays for the next call.
     Called as pooch calls a downloader. on_bytes(arrived, all or None).
 
     Raises:

@@ -52,7 +52,7 @@ def draw_mixtures(
         ValueError: unknown task, or too few speakers or classes.
     """
     generator = numpy.random.default_rng([seed, task_number(task)])
-    for index, clips in enumerate(deal(task, speech, sounds, count, generator)):
+    for index, clips in enumerate(draw_clips(task, speech, sounds, count, generator)):
         specs = tuple(map(spec_of, clips))
         mixture, sources = make_mixture([draw_crop(clip, generator) for clip in clips], generator)
         origins = tuple(clip.file for clip in clips)
@@ -75,7 +75,7 @@ def task_number(task: str) -> int:
     return list(TASKS).index(task)
 
 
-def deal(
+def draw_clips(
     task: str, speech: Sequence[Clip], sounds: Sequence[Clip], count: int, generator: numpy.random.Generator
 ) -> Iterator[list[Clip]]:
     """Clips for `count` mixtures of a task: speech of different speakers, then sounds of different classes.
@@ -83,15 +83,15 @@ def deal(
     Raises:
         ValueError: too few speakers or classes.
     """
-    voices = _Deck({speaker_of(clip): [] for clip in speech}, speech, speaker_of, generator)
+    voices = _RoundRobin({speaker_of(clip): [] for clip in speech}, speech, speaker_of, generator)
     labelled = [clip for clip in sounds if clip.label]
-    classes = _Deck({label: [] for label in labels_of(sounds)}, labelled, lambda clip: clip.label, generator)
+    classes = _RoundRobin({label: [] for label in labels_of(sounds)}, labelled, lambda clip: clip.label, generator)
     for _ in range(count):
-        yield voices.deal(TASKS[task].speech) + classes.deal(TASKS[task].sounds)
+        yield voices.draw(TASKS[task].speech) + classes.draw(TASKS[task].sounds)
 
 
-class _Deck:
-    """Deals one clip from each of several groups, going round all groups and all clips before repeating."""
+class _RoundRobin:
+    """Draws clips of different groups, in random order, each group and each clip once before any comes again."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class _Deck:
         self.left: dict[str, list[Clip]] = {name: [] for name in groups}
         self.queue: list[str] = []
 
-    def deal(self, count: int) -> list[Clip]:
+    def draw(self, count: int) -> list[Clip]:
         if count > len(self.full):
             raise ValueError(f"expected clips of at least {count} different speakers or classes, got {len(self.full)}")
         names: list[str] = []
@@ -159,9 +159,9 @@ class Recipe:
 class MixtureSet:
     """`count` mixtures of a task, each made when it is asked for: `mixtures[3]`, `for mixture in mixtures`.
 
-    Which clips meet is dealt as in `draw_mixtures`, over the clips in the order of their hashes; everything else about
-    a mixture is drawn from a seed of its own and computed in float64. So a mixture depends on the clips' content, the
-    task, the seed and its number alone: not on paths, on how many there are, on who makes it or on what else is made.
+    Clips are drawn as in `draw_mixtures`, from the clips in the order of their hashes; everything else about a mixture
+    is drawn from a seed of its own and computed in float64. So a mixture depends on the clips' content, the task, the
+    seed and its number alone: not on paths, on the count, on the process that makes it or on the other mixtures.
     A PyTorch `DataLoader` takes it as it is.
 
     speech: clips of voices, without labels; sounds: clips with labels. Others are left out, and so are clips known to
@@ -180,11 +180,11 @@ class MixtureSet:
         speech = _usable(clip for clip in speech if not clip.label) if TASKS[task].speech else []
         sounds = _usable(clip for clip in sounds if clip.label) if TASKS[task].sounds else []
         self.task, self.seed, self.clips = task, seed, (*speech, *sounds)
-        dealt = deal(task, speech, sounds, count, numpy.random.default_rng([seed, number]))
+        drawn = draw_clips(task, speech, sounds, count, numpy.random.default_rng([seed, number]))
         self.recipes = tuple(
-            # NumPy pads seeds with zeros: the number of a mixture starts at 1 to differ from the deal's.
+            # NumPy pads seeds with zeros: mixtures are numbered from 1, so that none has the seed of the draw.
             Recipe(f"{task}_{index:05d}", tuple(clips), tuple(map(spec_of, clips)), (seed, number, index + 1))
-            for index, clips in enumerate(dealt)
+            for index, clips in enumerate(drawn)
         )
 
     def __len__(self) -> int:
@@ -261,17 +261,17 @@ def write_set(
     """Write a set as `unsep evaluate --mixtures` reads it, and a record of it in `set.json`; returns its `checksum`.
 
     Mixtures that an earlier run wrote are kept, and `folder` may hold fewer mixtures of the same set. workers:
-    processes (default: one a core); on_mixture(done, all).
+    processes (default: one per core); on_mixture(done, all).
 
     Raises:
         ValueError: `folder` holds something else, another run writes to it, or a clip cannot be read.
     """
     folder = Path(folder)
     with alone(folder):
-        return _write_held(folder, mixtures, workers, on_mixture)
+        return _write(folder, mixtures, workers, on_mixture)
 
 
-def _write_held(
+def _write(
     folder: Path, mixtures: MixtureSet, workers: int | None, on_mixture: Callable[[int, int], None] | None
 ) -> str:
     record = _record(mixtures)

@@ -33,7 +33,7 @@ class Skipped:
 
 
 def describe(corpus: str, entry: Entry) -> Clip | Skipped:
-    """The clip of an entry, or why it is none.
+    """The clip of an entry, or why the file cannot be one.
 
     Active spans are measured at 16 kHz, the rate that their threshold is meant for; level, peak and clipping on the
     file's own samples.
@@ -150,7 +150,7 @@ def read_corpus(
     """Describe every clip of a corpus folder: hash, rate, length, label, split, active spans, level, clipping.
 
     corpus: one of `CORPORA` or "auto"; label, split: instead of those the layout gives; workers: processes
-    (default: one a core); on_file(done, all); before: an earlier result, whose files are not read again where their
+    (default: one per core); on_file(done, all); before: an earlier result, whose files are not read again where their
     size and time of change are the same. The order does not depend on the workers.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Archives unpacked with suspicion: nothing outside the folder, no links, no bombs."""
+"""Archives unpacked safely: nothing outside the folder, no links, no archive bombs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 MOST_MEMBERS = 400_000  # VCTK 0.92, the largest, has some 130 000
 MOST_BYTES = 64 << 30  # the largest corpus unpacks to some 12 GB
-MOST_EXPANSION = 100  # unpacked bytes a packed byte; audio stays below 3, tables below 20
+MOST_EXPANSION = 100  # unpacked bytes per packed byte; audio stays below 3, tables below 20
 BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError, NotImplementedError)
 
 

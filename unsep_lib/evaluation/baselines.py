@@ -14,7 +14,7 @@ import torch
 from unsep_lib.stft import inverse_stft, stft
 
 MASK_FLOOR = 1e-8
-NMF_COMPONENTS = 16  # spectra a class; 4, 8, 32 and 64 score 1.3 to 3 dB less on the selection set
+NMF_COMPONENTS = 16  # spectra per class; 4, 8, 32 and 64 score 1.3 to 3 dB less on the selection set
 NMF_TRAINING_ITERATIONS, NMF_ITERATIONS = 200, 100  # multiplicative updates
 
 
@@ -84,7 +84,7 @@ def nmf_dictionary(clips: Sequence[torch.Tensor], components: int = NMF_COMPONEN
 
 
 def nmf_sources(mixture: torch.Tensor, dictionaries: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Sources [source, time] of `mixture` [time] by supervised NMF, one dictionary [component, bin] a source.
+    """Sources [source, time] of `mixture` [time] by supervised NMF, one dictionary [component, bin] per source.
 
     The mixture's frames are explained by all dictionaries together, `|Y| ≈ Σ_k H_k W_k`; each source is the mixture's
     STFT times its share `H_k W_k/Σ_j H_j W_j`.
@@ -95,7 +95,7 @@ def nmf_sources(mixture: torch.Tensor, dictionaries: Sequence[torch.Tensor]) -> 
     from sklearn.decomposition import non_negative_factorization
 
     if not dictionaries:
-        raise ValueError("expected a dictionary a source, got none")
+        raise ValueError("expected a dictionary per source, got none")
     stacked = torch.cat(list(dictionaries))
     weights, _, _ = non_negative_factorization(
         _frames(mixture).numpy(), H=stacked.numpy(), n_components=len(stacked), update_H=False, solver="mu",

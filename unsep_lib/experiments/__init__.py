@@ -1,4 +1,4 @@
-"""Sweeps: mixtures × conditions × priors × solvers × steps × seeds, one file a row, one table."""
+"""Sweeps: mixtures × conditions × priors × solvers × steps × seeds, one file per row, one table."""
 
 from unsep_lib.experiments.config import Condition, Experiment, PriorSet, SolverChoice, load_experiment
 from unsep_lib.experiments.plan import plan

@@ -36,7 +36,7 @@ from unsep_lib.source_spec import SourceSpec
 from unsep_lib.versions import versions
 
 UNLABELLED_PRIOR = "speech"  # its clips carry no label, those of every other prior do (as in draw_mixtures)
-TRAINING_SECONDS = 60.0  # of clips a dictionary, so that a large corpus costs no more than the embedded clips
+TRAINING_SECONDS = 60.0  # of clips per dictionary, so that a large corpus costs no more than the embedded clips
 TRAINING_LEVEL = -20.0  # dBFS of each clip, so that loud ones count no more
 
 

@@ -40,7 +40,7 @@ class Manifest:
 def plan(experiment: Experiment) -> list[Row]:
     """The rows of an experiment: all of the first seed, mixture by mixture, then all of the next seed.
 
-    Baselines depend on neither seeds nor priors: each has one row a mixture and condition, and a trained one another
+    Baselines depend on neither seeds nor priors: each has one row per mixture and condition, and a trained one another
     with each set of priors that names a file for it.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Run an experiment on any executor: resumable, one file a row, one table."""
+"""Run an experiment on any executor: resumable, one file per row, one table."""
 
 from __future__ import annotations
 

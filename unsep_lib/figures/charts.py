@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def training_curve(curves: Mapping[str, Sequence[Trained]], shares: Sequence[float]) -> Figure:
-    """Training loss (thin) and validation loss (points) over minutes, one colour a prior's curve from its card.
+    """Training loss (thin) and validation loss (points) over minutes, one colour per prior, from its card.
 
     shares: of each band of noise levels among the training's draws, so that both losses count noise levels alike.
     """
@@ -39,7 +39,7 @@ def training_curve(curves: Mapping[str, Sequence[Trained]], shares: Sequence[flo
 
 
 def band_losses(losses: Mapping[str, Sequence[float]], low: float, high: float) -> Figure:
-    """Validation loss by band of ln σ between `low` and `high`, one line a prior."""
+    """Validation loss by band of ln σ between `low` and `high`, one line per prior."""
     figure = new_figure(6.0, 2.8)
     axes = figure.subplots()
     for name, bands in losses.items():
@@ -63,7 +63,7 @@ def matrix(values: torch.Tensor, rows: Sequence[str], columns: Sequence[str], la
 
 
 def cost(
-    points: Mapping[str, tuple[float, float, float, float]], ylabel: str, xlabel: str = "seconds a mixture"
+    points: Mapping[str, tuple[float, float, float, float]], ylabel: str, xlabel: str = "seconds per mixture"
 ) -> Figure:
     """Quality against cost: points[name] = (cost, mean, low, high)."""
     from matplotlib.ticker import LogFormatter, ScalarFormatter
@@ -104,7 +104,7 @@ def posterior_figure(powers: Sequence[torch.Tensor], covariance: torch.Tensor) -
 
 
 def deviations_figure(rows: Sequence[Deviating]) -> Figure:
-    """Bias against spread of `evaluation.gaussian.Deviation` rows: a line a solver, its most steps as a large mark."""
+    """Bias against spread of `evaluation.gaussian.Deviation` rows: a line per solver, most steps largest."""
     from matplotlib import colormaps
 
     figure = new_figure(9, 5)

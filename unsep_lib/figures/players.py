@@ -44,7 +44,7 @@ def player(samples: torch.Tensor, sample_rate: int = SAMPLE_RATE, *, caption: st
 
 
 def players(tracks: Mapping[str, torch.Tensor], sample_rate: int = SAMPLE_RATE) -> HTML:
-    """One player a track, captions as given, all at one gain."""
+    """One player per track, captions as given, all at one gain."""
     return HTML("".join(player_html(samples, sample_rate, caption) for caption, samples in tracks.items()))
 
 

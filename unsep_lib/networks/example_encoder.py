@@ -1,4 +1,4 @@
-"""What an example says of a source: a small encoder that is trained together with the prior it conditions."""
+"""A small encoder of an example recording of a source, trained together with the prior that it conditions."""
 
 from __future__ import annotations
 

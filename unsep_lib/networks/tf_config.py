@@ -44,7 +44,7 @@ class TfConfig:
 
 
 def config_of(shapes: Mapping[str, tuple[int, ...]], heads: int = 4) -> TfConfig:
-    """The configuration that a checkpoint's shapes {name: shape} belong to; `heads` leaves no trace in them.
+    """The configuration that a checkpoint's shapes {name: shape} belong to; the number of heads is given.
 
     Raises:
         ValueError: a tensor that decides it is missing, or has the shape of no such network.

@@ -128,7 +128,7 @@ class TimeEmbedding(nn.Module):
 
 
 class LabelEmbedding(nn.Module):
-    """One row a label, and a last one for "no class": label [batch] → [batch, embedding]."""
+    """One row per label, and a last one for "no class": label [batch] → [batch, embedding]."""
 
     def __init__(self, labels: int, embedding: int):
         super().__init__()

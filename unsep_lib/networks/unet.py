@@ -36,7 +36,7 @@ class MatrixConv2d(nn.Module):
 class NoiseEmbedding(nn.Module):
     """Vector [batch, width] from the noise level σ [batch] and a label index [batch].
 
-    Random Fourier features of ln(σ)/4 (arXiv 2206.00364), plus one learned row a label and one for "no label".
+    Random Fourier features of ln(σ)/4 (arXiv 2206.00364), plus one learned row per label and one for "no label".
     """
 
     frequencies: torch.Tensor

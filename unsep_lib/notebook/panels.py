@@ -46,7 +46,7 @@ def described_mixture(tracks: Mapping[str, torch.Tensor], levels: Mapping[str, f
 
 
 class MixingDesk(Shown):
-    """A slider a track for its level in dBFS, and the mixture they make, to see and to hear.
+    """A slider per track for its level in dBFS, and the mixture they make, as a picture and a player.
 
     tracks: name → samples [time] at 16 kHz, of one length; levels: where the sliders begin.
 
@@ -102,7 +102,7 @@ def one_of_batch(snapshots: Sequence[Step], index: int) -> list[Step]:
 class GuidanceDial(Shown):
     """A slider over finished runs, and a factor and a button that run another one.
 
-    runs: label → snapshots of a separation; names: one a source; live(factor, on_step): separates with guidance times
+    runs: label → snapshots of a separation; names: one per source; live(factor, on_step): separates with guidance times
     `factor` and calls on_step after each step.
 
     Raises:

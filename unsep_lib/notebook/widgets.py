@@ -58,7 +58,7 @@ class Shown:
 
 
 class Slider(Shown):
-    """A slider over pictures, one a label.
+    """A slider over pictures, one per label.
 
     picture(index) → HTML for index 0 … len(labels) − 1; it begins at the last one.
 
@@ -89,7 +89,7 @@ Denoise = Callable[[torch.Tensor, float], torch.Tensor]
 def scrubber(snapshots: Sequence[Seen], names: Sequence[str]) -> Slider:
     """A slider over the steps of one separation: states, estimates, residual and norms of the step it stands at.
 
-    names: one a source, in the order of the snapshots' source axis.
+    names: one per source, in the order of the snapshots' source axis.
     """
 
     def picture(index: int) -> HTML:

@@ -33,7 +33,7 @@ class EdmPrior(nn.Module, Prior):
 
     On the STFT X of the noisy clip, with s_f the training data's RMS in bin f,
     `D = s_f²/(s_f²+σ²)·X + σ s_f/√(s_f²+σ²)·F(X/√(s_f²+σ²), σ, label, example)`:
-    EDM's preconditioning (arXiv 2206.00364) with one data scale a bin. With F = 0 it is the Wiener
+    EDM's preconditioning (arXiv 2206.00364) with one data scale per bin. With F = 0 it is the Wiener
     denoiser of the average spectrum. precision: what `denoise` multiplies matrices in; all else is float32.
     """
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy
 
 from unsep_lib.audio import SAMPLE_RATE
-from unsep_lib.data.clips import Clip, labels_of, read_crop, speaker_of
+from unsep_lib.data.clips import SPLITS, Clip, labels_of, read_crop, speaker_of
 from unsep_lib.data.prepare import Prepared, Skipped
 from unsep_lib.figures.players import player_html
 from unsep_lib.figures.spectrograms import new_figure
@@ -26,10 +26,9 @@ from unsep_lib.reproduce import STYLE, table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SPLITS = ("train", "test")
 CLIPPED_RUN = 3  # samples at full scale in a row from which a file counts as clipped
 
-# Clips, classes and speakers a split, as the publishers state them: Zenodo record 2552860 and its tables (clips and
+# Clips, classes and speakers per split, as the publishers state them: Zenodo record 2552860 and its tables (clips and
 # classes), the readme of VCTK 0.92 (110 speakers, of which arXiv 2512.07226 trains on 100).
 PUBLISHED = {
     ("FSDKaggle2018", "train"): {"clips": 9473, "classes": 41},

@@ -51,13 +51,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if (self.minutes is None) == (self.steps is None):
             raise ValueError(f"expected either minutes or steps, got minutes={self.minutes}, steps={self.steps}")
-        budget = self.minutes if self.steps is None else self.steps
-        if budget is None or not 0 < budget < math.inf:
-            raise ValueError(f"expected a training budget above 0, got {budget}")
-        if not 0 <= self.seed < 1 << 63:
-            raise ValueError(f"expected a seed from 0 to 2^63 - 1, got {self.seed}")
-        if self.batch < 1:
-            raise ValueError(f"expected a batch of at least 1 crop, got {self.batch}")
+        check_recipe(self.minutes if self.steps is None else self.steps, self.batch, self.seed)
         CompactConfig(widths=self.widths, blocks=self.blocks, example=self.example)
 
     def at_rate(self, share: float) -> TrainingConfig:
@@ -77,6 +71,16 @@ class TrainingConfig:
         """Learning rate relative to its maximum: linear warm-up, constant, linear decay."""
         warmup = min(1.0, (step + 1) / self.warmup_steps)
         return warmup * decayed(progress, self.decay_from, self.final_rate)
+
+
+def check_recipe(budget: float | None, batch: int, seed: int) -> None:
+    """Raise ValueError unless a recipe's minutes or steps, its batch and its seed are possible ones."""
+    if budget is None or not 0 < budget < math.inf:
+        raise ValueError(f"expected a training budget above 0, got {budget}")
+    if batch < 1:
+        raise ValueError(f"expected a batch of at least 1, got {batch}")
+    if not 0 <= seed < 1 << 63:
+        raise ValueError(f"expected a seed from 0 to 2^63 - 1, got {seed}")
 
 
 def share_of(minutes: float, seconds: float) -> float:

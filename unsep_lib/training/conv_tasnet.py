@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +21,7 @@ from unsep_lib.evaluation.conv_tasnet import SOURCES, Control, ControlSize, save
 from unsep_lib.evaluation.evaluate import evaluate
 from unsep_lib.files import alone
 from unsep_lib.priors.checkpoints import save_state
-from unsep_lib.training.config import decayed, share_of
+from unsep_lib.training.config import check_recipe, decayed, share_of
 from unsep_lib.training.data import CropStream, prefetched
 from unsep_lib.training.loop import CHECKPOINT_SECONDS, STATE_FILE, VALIDATION_SECONDS
 
@@ -34,7 +33,7 @@ COUNTERS = ("step", "seconds", "loss", "curve")  # of a run, kept in its state
 class ControlConfig:
     """How the control is trained: the published loss, optimiser, rate and clipping (arXiv 1809.07454).
 
-    minutes: training time in all, over every resumption; batch: mixtures a step; segment_seconds: half the published,
+    minutes: training time in all, over every resumption; batch: mixtures per step; segment_seconds: half the published,
     which gained more in equal minutes; decay_from (share of the minutes): from there on the rate falls linearly to
     zero, as the priors' does. (The published recipe halves it when the validation loss stands still, which it does not
     within hours on one thread.)
@@ -50,10 +49,7 @@ class ControlConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.minutes < math.inf:
-            raise ValueError(f"expected minutes of training above 0, got {self.minutes}")
-        if self.batch < 1:
-            raise ValueError(f"expected a batch of at least 1 mixture, got {self.batch}")
+        check_recipe(self.minutes, self.batch, self.seed)
 
     def progress(self, seconds: float) -> float:
         """Share of the minutes that is spent, 0 … 1."""
@@ -147,7 +143,7 @@ def _start(path: Path, config: ControlConfig, device: str) -> ControlRun:
         run.optimiser.load_state_dict(saved["optimiser"])
         run.step, run.seconds, run.loss, run.curve = (saved[name] for name in COUNTERS)
     except Exception as error:
-        raise ValueError(f"{path}: not a state that this training can go on from ({error})") from error
+        raise ValueError(f"{path}: not a state that this training can resume from ({error})") from error
     return run
 
 
@@ -238,7 +234,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", required=True, type=float, help="of training in all, over every resumption")
     parser.add_argument("--validation", type=Path, metavar="DIR", help="mixtures that the curve is measured on")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR")
-    parser.add_argument("--batch", type=int, default=ControlConfig.batch, help="mixtures a step")
+    parser.add_argument("--batch", type=int, default=ControlConfig.batch, help="mixtures per step")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--workers", type=int, default=0, help="processes that read clips ahead: for GPUs")

@@ -106,7 +106,7 @@ class CropStream:
         return self.drawn_with([self.generator] * size)
 
     def drawn_with(self, generators: Sequence[numpy.random.Generator]) -> Crops:
-        """One crop a generator: samples [generator, time] and label indices [generator]."""
+        """One crop per generator: samples [generator, time] and label indices [generator]."""
         crops, labels, _ = zip(*(self._draw(generator) for generator in generators), strict=True)
         return torch.stack(crops), torch.tensor(labels)
 
@@ -208,7 +208,7 @@ def _filtered(crop: torch.Tensor, generator: numpy.random.Generator) -> torch.Te
     return filtered
 
 
-PREFETCHED = 4  # batches that each worker holds ready
+PREFETCHED = 4  # batches that each worker reads ahead
 
 
 class Steps(Dataset[T | ValueError], Generic[T]):

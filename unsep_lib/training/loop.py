@@ -107,12 +107,12 @@ def train_prior(
             does not fit; or a loss that is not finite: then `folder` keeps the last good state.
     """
     with accelerated(device, bfloat16) as accelerator, alone(folder) if launched().first else nullcontext():
-        return _train_held(
+        return _train(
             name, clips, Path(folder), config, warm_start, accelerator, device, compiled, workers, on_start, on_step
         )
 
 
-def _train_held(
+def _train(
     name: str,
     clips: Sequence[Clip],
     folder: Path,
@@ -185,7 +185,7 @@ def _diverged(folder: Path, name: str, step: int, loss: float, saved_step: int) 
 def _start(
     clips: Sequence[Clip], path: Path, config: TrainingConfig, warm_start: str | None, device: torch.device
 ) -> TrainingState:
-    """The run that `path` holds, or a new one."""
+    """The run saved at `path`, or a new one."""
     labels = [label for label in labels_of([clip for clip in clips if clip.split == "train"]) if " " not in label]
     begun = begun_from(clips, warm_start)
     if path.is_file():
@@ -305,7 +305,7 @@ def _encoded(
 
 
 def _log(state: TrainingState, loss: float) -> None:
-    interval = 50  # steps a row of the log averages over
+    interval = 50  # steps that a row of the log averages over
     if not state.log or state.log[-1]["count"] == interval:
         state.log.append({"step": state.step, "seconds": state.seconds, "loss": loss, "count": 1})
         return

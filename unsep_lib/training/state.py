@@ -117,7 +117,7 @@ class TrainingState:
         """Continue the run saved at `path`.
 
         begun, labels: what the call would begin from, and the labels of its clips; a state saved before runs recorded
-        what they began from is held to the labels alone.
+        what they began from is compared by its labels alone.
 
         Raises:
             ValueError: it is another recipe's, began from other clips or another prior, or cannot be read.
