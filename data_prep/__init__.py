@@ -1,1 +1,1 @@
-"""How the embedded audio, the training sounds and the yardsticks are made."""
+"""How the embedded audio, the training sounds and the benchmark sets are made."""

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy
 
-from data_prep.yardsticks import LEAST_LEVEL, LEAST_SECONDS, SEED, grouped
+from data_prep.benchmark_sets import LEAST_LEVEL, LEAST_SECONDS, SEED, grouped
 from unsep_lib.data.clips import Clip, read_manifest, speaker_of
 from unsep_lib.data.mixture_sets import draw_crop, draw_mixtures, spec_of
 from unsep_lib.data.mixtures import Mixture, make_mixture, write_mixture

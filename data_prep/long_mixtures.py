@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy
 import torch
 
-from data_prep.yardsticks import SEED, grouped
+from data_prep.benchmark_sets import SEED, grouped
 from unsep_lib.audio import SAMPLE_RATE, read_mono, scale_to_dbfs
 from unsep_lib.data.clips import Clip, read_manifest, speaker_of
 from unsep_lib.data.mixture_sets import spec_of

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from data_prep import free_corpora
+from data_prep.benchmark_sets import SELECTION_CLIPS, SELECTION_SPEAKERS, split_benchmarks
 from data_prep.broad_sets import COUNT, EXAMPLE_SECONDS, can_be_scored, examples_of, half_of, read_sexes, voice_pairs
 from data_prep.long_mixtures import SECONDS, long_mixture
 from data_prep.packages import Package
 from data_prep.phrases import DRUM_CHANNEL, INSTRUMENTS, compose
 from data_prep.training_sounds import strung_phrase
-from data_prep.yardsticks import SELECTION_CLIPS, SELECTION_SPEAKERS, split_yardsticks
 from unsep_lib.audio import write_audio
 from unsep_lib.data.clips import Clip, read_manifest, speaker_of
 
@@ -28,10 +28,10 @@ def clip(corpus, file, label, number):
 def sets():
     speech = [clip("LibriSpeech", f"/x/{speaker}/1/{n}.flac", "", n) for speaker in range(10) for n in range(3)]
     sounds = [clip("FSD", f"/y/{label}{n}.wav", label, n) for label in "ab" for n in range(5)]
-    return split_yardsticks(speech, sounds)
+    return split_benchmarks(speech, sounds)
 
 
-def test_the_yardsticks_share_no_speaker_and_no_sound(sets):
+def test_the_benchmark_sets_share_no_speaker_and_no_sound(sets):
     speakers = [{speaker_of(c) for c in sets[name][0]} for name in ("selection", "claim")]
     assert speakers[0].isdisjoint(speakers[1])
     assert [len(s) for s in speakers] == [SELECTION_SPEAKERS, 5]
@@ -43,10 +43,10 @@ def test_the_yardsticks_share_no_speaker_and_no_sound(sets):
 def test_too_few_speakers_or_clips_are_refused():
     speech = [clip("LibriSpeech", f"/x/{speaker}/1/0.flac", "", 0) for speaker in range(5)]
     with pytest.raises(ValueError, match="more than 5 test speakers, got 5"):
-        split_yardsticks(speech, [])
+        split_benchmarks(speech, [])
     speech.append(clip("LibriSpeech", "/x/9/1/0.flac", "", 0))
     with pytest.raises(ValueError, match="more than 2 test clips of a, got 1"):
-        split_yardsticks(speech, [clip("FSD", "/y/a.wav", "a", 0)])
+        split_benchmarks(speech, [clip("FSD", "/y/a.wav", "a", 0)])
 
 
 def test_a_long_mixture_is_its_sources_strung_until_its_end(tmp_path):

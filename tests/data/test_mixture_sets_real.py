@@ -3,7 +3,7 @@
 import pytest
 from places import SHARED
 
-from data_prep.yardsticks import SEED, own_rate_spans, split_yardsticks
+from data_prep.benchmark_sets import SEED, own_rate_spans, split_benchmarks
 from unsep_lib.data.clips import read_manifest, write_manifest
 from unsep_lib.data.mixture_sets import MixtureSet, checksum, draw_mixtures
 from unsep_lib.data.prepare import read_corpus
@@ -27,8 +27,8 @@ def held_out(tmp_path_factory):
     return groups
 
 
-def test_the_yardstick_is_the_one_that_was_scored(held_out):
-    speech, sounds = split_yardsticks(*held_out)["selection"]
+def test_the_benchmark_set_is_the_one_that_was_scored(held_out):
+    speech, sounds = split_benchmarks(*held_out)["selection"]
     clips = [own_rate_spans(clip) for clip in speech], [own_rate_spans(clip) for clip in sounds]
     assert checksum(draw_mixtures("1speech-1sound", *clips, len(sounds), SEED)) == SELECTION
 

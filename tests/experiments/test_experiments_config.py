@@ -117,7 +117,7 @@ EMBEDDED = [name for name in experiment_names() if not load_experiment(name).mix
 def test_experiments_on_other_mixtures_name_folders_that_the_benchmark_script_makes():
     others = {name: load_experiment(name) for name in experiment_names() if name not in EMBEDDED}
     assert others.keys() == {"claim", "four_hours", "four_hours_unknown", "several", "unknown"}
-    assert {experiment.mixtures.split("out/yardsticks/")[1] for experiment in others.values()} == {
+    assert {experiment.mixtures.split("out/benchmark/")[1] for experiment in others.values()} == {
         "claim", "unknown", "several"
     }  # fmt: skip
     control = others["four_hours"].priors[1].files["conv-tasnet"]

@@ -1,10 +1,11 @@
-"""Make the in-domain yardsticks, outside the repository: unseen speakers × unseen sound clips.
+"""Make the in-domain benchmark sets, outside the repository: unseen speakers × unseen sound clips.
 
-`python -m data_prep.yardsticks --speech LIBRISPEECH.jsonl --sounds FSDKAGGLE2018.jsonl --out DIR` writes folders for
-`unsep evaluate`: `selection` (five speakers, two test clips a class; constants are chosen on it) and `claim` (the other
-five speakers, the other clips; scored only for a release), both of one voice and one sound; `several`, the selection
-set's voices and clips in mixtures of more sounds; and `clips.jsonl`, both manifests, whose training clips NMF learns.
-With `--unknown MANIFEST`, also `unknown`: the claim set's voices and one clip of each class that the sounds lack.
+`python -m data_prep.benchmark_sets --speech LIBRISPEECH.jsonl --sounds FSDKAGGLE2018.jsonl --out DIR` writes folders
+for `unsep evaluate`: `selection` (five speakers, two test clips per class; constants are chosen on it) and `claim` (the
+other five speakers, the other clips; scored only for a release), both of one voice and one sound; `several`, the
+selection set's voices and clips in mixtures of more sounds; and `clips.jsonl`, both manifests, whose training clips NMF
+learns. With `--unknown MANIFEST`, also `unknown`: the claim set's voices and one clip of each class that the sounds
+lack.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ LEAST_SECONDS = 0.5  # of a clip of an unknown class; shorter strokes leave litt
 LEAST_LEVEL = -50.0  # dBFS of such a clip
 
 
-def split_yardsticks(speech: Sequence[Clip], sounds: Sequence[Clip]) -> dict[str, tuple[list[Clip], list[Clip]]]:
+def split_benchmarks(speech: Sequence[Clip], sounds: Sequence[Clip]) -> dict[str, tuple[list[Clip], list[Clip]]]:
     """Test clips as {"selection": (speech, sounds), "claim": (speech, sounds)}, disjoint in speakers and sound clips.
 
     Raises:
@@ -74,7 +75,7 @@ def unknown_mixtures(voices: Sequence[Clip], strange: Sequence[Clip]) -> Iterato
 
 
 def own_rate_spans(clip: Clip) -> Clip:
-    """A clip with its active spans measured at the file's own rate, as the yardsticks were first drawn."""
+    """A clip with its active spans measured at the file's own rate, as the benchmark sets were first drawn."""
     audio = read_audio(clip.file)
     return replace(clip, spans=active_spans(audio.samples.mean(dim=0), audio.sample_rate))
 
@@ -90,7 +91,7 @@ def main() -> None:
     voices, instruments = read_manifest(arguments.speech), read_manifest(arguments.sounds)
     sets = {
         name: tuple(list(map(own_rate_spans, clips)) for clips in pair)
-        for name, pair in split_yardsticks(voices, instruments).items()
+        for name, pair in split_benchmarks(voices, instruments).items()
     }
     write_manifest(arguments.out / "clips.jsonl", [*voices, *instruments])
     for name, task, folder, count in (
