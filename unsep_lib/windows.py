@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from unsep_lib.audio import SAMPLE_RATE, no_samples, open_audio, resample
+from unsep_lib.priors.base import matched
 
 WINDOW = 128_000  # samples at 16 kHz: 8 s
 OVERLAP = 32_000  # samples at 16 kHz: 2 s, cross-faded
@@ -161,18 +162,7 @@ def continued_order(before: torch.Tensor, after: torch.Tensor, groups: Sequence[
 
     Only sources of equal groups change places; the measure is their inner product.
     """
-    order = list(range(len(groups)))
-    for name in set(groups):
-        group = [index for index, other in enumerate(groups) if other == name]
-        if len(group) == 1:
-            continue
-        from scipy.optimize import linear_sum_assignment  # a third of a second that only such sources need
-
-        likeness = torch.einsum("ict,jct->ij", before[group], after[group])
-        rows, columns = linear_sum_assignment(-likeness.cpu().numpy())
-        for row, column in zip(rows, columns, strict=True):
-            order[group[row]] = group[column]
-    return order
+    return matched(torch.einsum("ict,jct->ij", before, after), groups)
 
 
 @contextlib.contextmanager

@@ -53,7 +53,8 @@ def held_step(free, ratio):
 def dirac_moments(priors, mixture, eliminated=-1):
     """The K−1 free sources u of x = E u + f y, in steps of σ_n/(1 + γ) and back up, then all K of them.
 
-    With the denoisers held, `σ du/dσ = A u + …`, A = 1 + (all ones): Euler's step for two sources, else its solution.
+    With the denoisers held, `σ du/dσ = A u + …`, A = 1 + (all ones): Euler's step for two sources, but its solution for
+    three or more and in the last step.
     """
     powers, count = powers_of(priors), len(priors)
     free = torch.ones(count, dtype=torch.bool)
@@ -67,7 +68,7 @@ def dirac_moments(priors, mixture, eliminated=-1):
     steps, identity = [], torch.eye(count - 1, dtype=torch.float64)
     for sigma, after in pairwise(GRID):
         gap, ratio = torch.diag_embed(sigma**2 / (powers + sigma**2)), after / churn / sigma
-        drift = (held_step(count - 1, ratio) if count > 2 else (ratio - 1) * identity) @ difference @ gap
+        drift = (held_step(count - 1, ratio) if count > 2 or not after else (ratio - 1) * identity) @ difference @ gap
         added = (after**2 - (after / churn) ** 2) * identity
         steps.append(affine(identity + drift @ embed, mixture, drift @ rest, added))
     start = noisy_mixture_moments(mixture, count, GRID[0])

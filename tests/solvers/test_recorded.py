@@ -1,4 +1,4 @@
-"""Every solver against what it answered before all of them ran in one loop.
+"""Every solver against what it answered before all of them ran in one loop, Dirac after its last step became exact.
 
 On the machine and with the thread count of the recording the answers were equal to the last bit, these and those of
 every solver with the shipped priors; other processors sum in another order.

@@ -14,11 +14,11 @@ import numpy
 import torch
 from numpy.exceptions import AxisError
 from pystoi import stoi as pystoi_stoi
-from scipy.optimize import linear_sum_assignment
 from scipy.stats import bootstrap
 
 from unsep_lib.audio import SAMPLE_RATE, resample, rms_dbfs
 from unsep_lib.data.mixtures import Mixture
+from unsep_lib.priors.base import matched
 from unsep_lib.source_spec import SourceSpec
 
 CONFIDENCE = 0.95
@@ -75,14 +75,8 @@ def best_order(estimates: torch.Tensor, references: torch.Tensor, specs: Sequenc
     Sources of one specification cannot be told apart, so they take the permutation of the highest mean SI-SDR;
     all others stay in their order.
     """
-    order = list(range(len(specs)))
-    for spec in set(specs):
-        group = [index for index, other in enumerate(specs) if other == spec]
-        scores = torch.stack([si_sdr(estimates[group], references[index].expand(len(group), -1)) for index in group])
-        rows, columns = linear_sum_assignment(-scores.nan_to_num(0.0).numpy())
-        for row, column in zip(rows, columns, strict=True):
-            order[group[row]] = group[column]
-    return order
+    pairs = torch.stack([si_sdr(estimates, reference.expand_as(estimates)) for reference in references])
+    return matched(pairs.nan_to_num(0.0), specs)
 
 
 def source_switches(estimates: torch.Tensor, references: torch.Tensor, piece: int) -> tuple[int, int]:

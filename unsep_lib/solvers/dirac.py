@@ -19,7 +19,7 @@ FEWEST_EXACT = 3  # two sources lose 3 dB by exact steps (17 in-domain mixtures)
 class Dirac:
     """One source e is what the others leave, `x_e = y − Σ_{k≠e} x_k`; they follow score differences (arXiv 2302.02257).
 
-    Euler steps of `dx_k/dσ = (x_k − D_k(x_k))/σ − (x_e − D_e(x_e))/σ` (of three or more sources in part exact steps),
+    Euler steps of `dx_k/dσ = (x_k − D_k(x_k))/σ − (x_e − D_e(x_e))/σ` (in part exact steps, see `moved`),
     variance-exploding, down to σ_n/(1 + γ), then noise up to σ_n: churn with `γ = min(4 ln(σ/σ_n), √2 − 1)`, where
     arXiv 2206.00364 divides by the number of steps. The priors are evaluated on the grid alone. The sources add up to
     the mixture. eliminated: the index of e, which changes the result; None: each source in turn over the batch.
@@ -65,13 +65,14 @@ def completed(state: torch.Tensor, mixture: torch.Tensor, place: torch.Tensor) -
 def moved(state: torch.Tensor, clean: torch.Tensor, ratio: float, place: torch.Tensor) -> torch.Tensor:
     """The state [batch, source, time] at `ratio` times its noise level; the eliminated source's is meaningless.
 
-    Euler's step, but of three or more sources for what all that follow share: it falls with σ to the power of the
-    number of sources, so it takes its exact step, where Euler's would overshoot, and diverge from four sources on.
+    Euler's step, but of three or more sources, and in the last step, for what all that follow share: it falls with σ to
+    the power of the number of sources, so it takes its exact step, where Euler's would overshoot, and diverge from
+    four sources on.
     """
     count, gap = state.shape[1], state - clean
     gap = gap - (gap * place).sum(dim=1, keepdim=True)
     change = (ratio - 1) * gap
-    if count >= FEWEST_EXACT:
+    if count >= FEWEST_EXACT or ratio == 0:
         shared = gap.sum(dim=1, keepdim=True) / (count - 1)
         change = change + ((ratio**count - 1) / count - (ratio - 1)) * shared
     return state + change

@@ -43,11 +43,13 @@ from unsep_lib.solvers.mixture_consistency import (
 from unsep_lib.solvers.pigdm import PseudoinverseGuided
 from unsep_lib.solvers.projection import Projection
 from unsep_lib.solvers.restarts import Restart, Restarts
-from unsep_lib.solvers.sampler import Sampler, Solver
+from unsep_lib.solvers.sampler import Answer, Sampler, Solver
 from unsep_lib.solvers.schedules import Levels, LogLevels, paper_levels
 from unsep_lib.solvers.undiff import undiff
 
 EARLY_END = 0.15  # σ at which all restarts but the last stop, because the next one starts at σ ≥ 0.5
+LAST_END = 0.02  # σ before the last, exact step; 20 mixtures of the selection set, five seeds: TODO
+ENOUGH = 15.0  # dB
 CHECK_LENGTH, SUM_TOLERANCE = 512, 1e-5  # samples of the check; of rounding
 TUNED_SPHERE, TUNED_FLOOR = 0.045, 0.002  # best of five pairs, shipped priors, four mixtures of the selection set
 
@@ -82,11 +84,22 @@ SOLVERS = _table(
     Restarts(
         "dirac-wiener",
         early=Restart(Dirac(), EARLY_END, samples=1, per_source=True, postprocess=wiener_filter, label_contrast=True),
-        last=Restart(Dirac(consistency=wiener_filter), samples=1, per_source=True, share=2),
+        last=Restart(Dirac(consistency=wiener_filter), LAST_END, samples=1, per_source=True, share=2),
         sigmas=(1.5, 0.5),
         fewest=6,
         steps=30,
         summary="restarts of Dirac samples, sharpened by the Wiener filter (default)",
+    ),
+    Restarts(
+        "dirac-agreed",
+        early=Restart(Dirac(), EARLY_END, samples=1, per_source=True, postprocess=wiener_filter, label_contrast=True),
+        last=Restart(Dirac(consistency=wiener_filter), LAST_END, samples=1, per_source=True, share=2),
+        sigmas=(1.5, 0.5),
+        fewest=6,
+        chains=3,
+        enough=ENOUGH,
+        steps=30,
+        summary="the default, its last restart begun at the consensus of three tries",
     ),
     Restarts(
         "dirac-restart",
@@ -193,9 +206,23 @@ def solve(
     steps: int | None = None,
     on_step: OnStep = None,
 ) -> torch.Tensor:
-    """Separate a batch of mixtures [batch, time] into sources [batch, source, time] with a solver, by name or your own.
+    """Separate a batch of mixtures [batch, time] into sources [batch, source, time]; words as in `solve_judged`."""
+    return solve_judged(mixture, priors, seeds=seeds, solver=solver, steps=steps, on_step=on_step).sources
 
-    priors: one per source; seeds: one per mixture, so that a batch equals its mixtures one at a time.
+
+def solve_judged(
+    mixture: torch.Tensor,
+    priors: Sequence[Prior],
+    *,
+    seeds: Sequence[int],
+    solver: str | Solver = DEFAULT_SOLVER,
+    steps: int | None = None,
+    on_step: OnStep = None,
+) -> Answer:
+    """Sources [batch, source, time] of mixtures [batch, time], by a solver, and how far each can be trusted.
+
+    priors: one per source; seeds: one per mixture, so that a batch equals its mixtures one at a time; solver: by name
+    or your own; steps: None for its own number.
 
     Raises:
         ValueError: unknown solver, no priors, a batch whose seeds do not match, or a number of steps or noise
@@ -208,7 +235,7 @@ def solve(
         raise ValueError("expected at least one source, got none")
     if any(seed < 0 for seed in seeds):
         raise ValueError(f"expected seeds of 0 or above, got {min(seeds)}")
-    return chosen.run(mixture, priors, chosen.steps if steps is None else steps, seeds, on_step)
+    return chosen.answer(mixture, priors, chosen.steps if steps is None else steps, seeds, on_step)
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from typing import NamedTuple
 
 import torch
 
 from unsep_lib.priors.base import Prior
-from unsep_lib.solvers.initialization import Start, VariancePreserving, noisy_mixture
+from unsep_lib.solvers.agreement import agreement
+from unsep_lib.solvers.initialization import Start, VariancePreserving, noised, noisy_mixture
 from unsep_lib.solvers.loop import OnStep, Problem, Rule, Seeds, entropy, reverse
 from unsep_lib.solvers.mixture_consistency import Consistency, identity
 from unsep_lib.solvers.schedules import Levels, LogLevels
+
+
+class Answer(NamedTuple):
+    """What a solver found.
+
+    sources [batch, source, time]; agreement [batch, source]: how alike several answers were that it chose from, in dB
+    (`agreement.agreement`), None from a solver that had no choice.
+    """
+
+    sources: torch.Tensor
+    agreement: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -32,6 +46,20 @@ class Solver(ABC):
         Raises:
             ValueError: a number of steps or noise levels that solver or priors do not allow.
         """
+
+    def answer(
+        self, mixture: torch.Tensor, priors: Sequence[Prior], steps: int, seeds: Seeds, on_step: OnStep = None
+    ) -> Answer:
+        """As `run`, with how far the sources can be trusted where the solver knows."""
+        return Answer(self.run(mixture, priors, steps, seeds, on_step))
+
+    def begun_at(self, estimates: torch.Tensor) -> Solver:
+        """The solver that starts at estimates [batch, source, time] of its mixtures' sources, such as a separator's.
+
+        Raises:
+            ValueError: it cannot.
+        """
+        raise ValueError(f"the solver {self.name} cannot begin at given estimates")
 
 
 @dataclass(frozen=True)
@@ -65,11 +93,27 @@ class Sampler(Solver):
         self, mixture: torch.Tensor, priors: Sequence[Prior], steps: int, seeds: Seeds, on_step: OnStep = None
     ) -> torch.Tensor:
         """Sources [batch, source, time]; `on_step` sees all samples as one batch."""
+        return self.answer(mixture, priors, steps, seeds, on_step).sources
+
+    def answer(
+        self, mixture: torch.Tensor, priors: Sequence[Prior], steps: int, seeds: Seeds, on_step: OnStep = None
+    ) -> Answer:
+        """As `run`, with the agreement of its samples where there are several."""
         levels = self.levels(priors, steps)
         if self.samples > 1:
             seeds = [(*entropy(seed), sample) for seed in seeds for sample in range(self.samples)]
         problem = Problem.seeded(mixture.repeat_interleave(self.samples, dim=0), priors, seeds)
         found = reverse(problem, self.start(problem, levels[0]), levels, self.rule, on_step)
         found = self.postprocess(found, problem.mixture).unflatten(0, (len(mixture), self.samples))
-        mean: torch.Tensor = found.mean(dim=1)
-        return mean
+        if self.samples == 1:
+            return Answer(found[:, 0])
+        alike = [agreement(found[:, i], found[:, j]) for i, j in combinations(range(self.samples), 2)]
+        return Answer(found.mean(dim=1), torch.stack(alike).mean(dim=0))
+
+    def begun_at(self, estimates: torch.Tensor) -> Solver:
+        """The sampler that starts at estimates in noise of its first level, `x̂_k + σ n_k`.
+
+        Raises:
+            ValueError: it is variance-preserving.
+        """
+        return replace(self, start=noised(estimates))
