@@ -4,7 +4,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from unsep_lib.audio import resample
+from unsep_lib.audio import SAMPLE_RATE, resample
 from unsep_lib.priors.base import GaussianPrior
 from unsep_lib.priors.checkpoints import load_prior
 from unsep_lib.separation import interchangeable, load_priors, separate, sounding_power
@@ -157,7 +157,7 @@ def test_no_priors_unknown_solvers_and_impossible_steps_are_refused(priors):
     with pytest.raises(ValueError, match="expected at least one source"):
         separate(noise(100), [], RATE)
     with pytest.raises(
-        ValueError, match="unknown solver 'magic': known are dirac-wiener, dirac-restart, dirac, projection-restart"
+        ValueError, match="unknown solver 'magic': known are dirac-wiener, dirac-agreed, dirac-restart, dirac"
     ):
         separate(noise(100), priors, RATE, solver="magic")
     with pytest.raises(ValueError, match="at least 1 step, got 0"):
@@ -273,3 +273,24 @@ def test_windows_cover_every_sample_and_add_something_new(hops, extra):
 @pytest.mark.parametrize("length", [1, 100, WINDOW])
 def test_a_short_signal_is_one_window(length):
     assert window_starts(length) == [0]
+
+
+def test_a_separation_begins_at_given_estimates_and_says_how_sure_it_is(priors):
+    samples = torch.randn(2, 3 * SAMPLE_RATE, generator=torch.Generator().manual_seed(0))
+    start = [0.5 * samples, 0.5 * samples]
+    free, begun = (
+        separate(samples, priors, SAMPLE_RATE, solver="dirac-wiener", steps=18, start=guess) for guess in (None, start)
+    )
+    assert not torch.allclose(free.sources, begun.sources)
+    torch.testing.assert_close(begun.sources.sum(dim=0) + begun.residual, samples)
+    assert len(begun.confidence) == 2 and begun.report["confidence"][0]["agreement"] == begun.confidence[0].agreement
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [([torch.ones(100)], "a start for each of 2 sources, got 1"),
+     ([torch.ones(100), torch.ones(99)], "a start like the mixture, 100 samples at 16000 Hz in 1 .* got 99")],
+)  # fmt: skip
+def test_a_start_that_does_not_fit_is_refused(start, message, priors):
+    with pytest.raises(ValueError, match=message):
+        separate(torch.ones(100), priors, SAMPLE_RATE, solver="dirac-wiener", steps=2, start=start)

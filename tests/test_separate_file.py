@@ -86,7 +86,7 @@ def test_a_stopped_run_goes_on_at_its_window_and_ends_like_another(tmp_path, wan
 
     with pytest.raises(KeyboardInterrupt):
         made(file, out, wanted, stop)
-    assert len(list(out.glob(".windows-*/*.npy"))) == 2
+    assert len(list(out.glob(".windows-*/*.npz"))) == 2
     assert not list(out.glob("*.wav"))
     asked = []
     for prior in wanted.priors:

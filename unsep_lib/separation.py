@@ -12,9 +12,10 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy
 import torch
@@ -31,7 +32,8 @@ from unsep_lib.audio import (
 from unsep_lib.files import alone, clear_partials, sha256, staged, write_bytes, write_json
 from unsep_lib.priors.base import Prior
 from unsep_lib.priors.checkpoints import find_prior, load_prior, names_python
-from unsep_lib.solvers import DEFAULT_SOLVER, Snapshot, Solver, solve, solver_named
+from unsep_lib.solvers import DEFAULT_SOLVER, Snapshot, Solver, solve_judged, solver_named
+from unsep_lib.solvers.agreement import Confidence
 from unsep_lib.source_spec import SourceSpec, file_names, parse_spec
 from unsep_lib.versions import peak_memory_mb, versions
 from unsep_lib.windows import (
@@ -99,12 +101,15 @@ class Request:
             "versions": versions(),
         }
 
-    def key(self, path: Path) -> str:
-        """Hash of all that decides the result for a file; of priors without files, one that never comes again."""
+    def key(self, path: Path, *start: Path) -> str:
+        """Hash of all that decides the result for a file; of priors without files, one that never comes again.
+
+        start: the files of estimates at which the solver begins.
+        """
         own = len(self.weights) == 0
         weights = {"own": secrets.token_hex()} if own else {name: sha256(file) for name, file in self.weights.items()}
         known = self.metadata() | {"recording": sha256(path), "weights": weights, "device": self.device or "cpu"}
-        known["precision"] = self.precision
+        known |= {"precision": self.precision} | ({"start": [sha256(file) for file in start]} if start else {})
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
 
 
@@ -113,7 +118,8 @@ class Separation(Mapping[str, torch.Tensor]):
     """Separated sources by name, each [channel, time], and the residual, at the recording's rate and level.
 
     `found["speech"]`, `found["sound:Cello"]`; equal sources are numbered: `found["speech_1"]`. The sources and the
-    residual add up to the recording. sources: all of them [source, channel, time]; seconds: how long it took.
+    residual add up to the recording. sources: all of them [source, channel, time]; seconds: how long it took;
+    confidence: of each source, from a solver that had several answers to compare.
     """
 
     request: Request = field(repr=False)
@@ -122,6 +128,7 @@ class Separation(Mapping[str, torch.Tensor]):
     sample_rate: int
     mixture: str
     seconds: float
+    confidence: tuple[Confidence, ...] | None = None
 
     def __getitem__(self, name: str | int) -> torch.Tensor:
         if isinstance(name, int):
@@ -165,7 +172,7 @@ class Separation(Mapping[str, torch.Tensor]):
     @property
     def report(self) -> dict[str, object]:
         """What was separated, with what, and how long it took; `save` writes it as report.json."""
-        return _report(self.mixture, self.request, self.residual_db, self.seconds)
+        return _report(self.mixture, self.request, self.residual_db, self.seconds, self.confidence)
 
     def save(self, folder: Path | str) -> list[Path]:
         """Write a float WAV file per source, residual.wav and report.json into `folder`: the WAV files' paths.
@@ -189,15 +196,16 @@ class Separation(Mapping[str, torch.Tensor]):
         return player_table({"separated": dict(self) | {"residual": self.residual}}, self.sample_rate)
 
     def _repr_html_(self) -> str:
+        trust = self.confidence or ("",) * len(self)
         rows = "".join(
-            f"<tr><td>{html.escape(name)}</td><td>{rms_dbfs(samples):.1f} dBFS</td></tr>"
-            for name, samples in (*self.items(), ("residual", self.residual))
+            f"<tr><td>{html.escape(name)}</td><td>{rms_dbfs(samples):.1f} dBFS</td><td>{one}</td></tr>"
+            for (name, samples), one in zip((*self.items(), ("residual", self.residual)), (*trust, ""), strict=True)
         )
         length = self.residual.shape[-1] / self.sample_rate
         return (
             f"<p>{html.escape(self.mixture)}: {length:.1f} s at {self.sample_rate} Hz, {self.solver}, {self.steps} "
             f"steps, seed {self.seed}, {self.seconds:.1f} s of work</p>"
-            f"<table><tr><th>source</th><th>level</th></tr>{rows}</table>"
+            f"<table><tr><th>source</th><th>level</th><th>estimated</th></tr>{rows}</table>"
         )
 
 
@@ -212,6 +220,7 @@ def separate(
     prior: Mapping[str, Path | str] | None = None,
     device: str | None = None,
     precision: str | torch.dtype | None = None,
+    start: Sequence[Path | str | torch.Tensor | numpy.ndarray] | None = None,
     on_step: OnStep = None,
     on_window: OnWindow = None,
     on_block: Callable[[torch.Tensor, torch.Tensor], None] | None = None,
@@ -226,7 +235,9 @@ def separate(
     sources: names of priors with or without a label (`speech`, `sound:Cello`), or priors; solver: a name or one of your
     own; steps: noise levels, None for the solver's number; prior: name → file, of priors that are not found by name;
     device, precision: where and in what networks compute (float32 or bfloat16), by default the fastest on the CPU;
-    on_step(snapshot), on_window(done, all), on_block(sources, own) are told of each step, window and finished block.
+    start: an estimate of each source, such as another separator's, of the mixture's rate and length, at which the
+    solver's last restart begins; on_step(snapshot), on_window(done, all), on_block(sources, own) are told of each step,
+    window and finished block.
 
     Raises:
         ValueError: no such file, samples of another shape or kind, NaN or infinity, no sources, an unknown prior, label
@@ -237,15 +248,21 @@ def separate(
     if device is None and isinstance(mixture, torch.Tensor):
         device = str(mixture.device)
     wanted = request(sources, solver=solver, steps=steps, seed=seed, prior=prior, device=device, precision=precision)
-    found, residuals = [], []
-    for blocks, own in _separated(recording, wanted, window_solver(wanted, on_step), on_window):
+    begun = None
+    if start is not None:
+        rate = recording.sample_rate
+        begun = _stacked(
+            [_read(one, None if isinstance(one, str | Path) else rate) for one in start], recording, wanted
+        )
+    found, residuals, agreed = [], [], list[torch.Tensor]()
+    for blocks, own in _separated(recording, wanted, begun, window_solver(wanted, on_step), agreed, on_window):
         found.append(blocks)
         residuals.append(own - blocks.sum(dim=0))
         if on_block is not None:
             on_block(blocks, own)
     return Separation(
         wanted, torch.cat(found, dim=-1), torch.cat(residuals, dim=-1), recording.sample_rate, recording.name,
-        time.monotonic() - began,
+        time.monotonic() - began, _confidence(wanted, agreed),
     )  # fmt: skip
 
 
@@ -260,6 +277,7 @@ def separate_file(
     prior: Mapping[str, Path | str] | None = None,
     device: str | None = None,
     precision: str | torch.dtype | None = None,
+    start: Sequence[Path | str] | None = None,
     on_window: OnWindow = None,
 ) -> list[Path]:
     """Separate a file into a float WAV file per source, residual.wav and report.json in `out`: the WAV files' paths.
@@ -277,13 +295,16 @@ def separate_file(
         if isinstance(sources, Request)
         else request(sources, solver=solver, steps=steps, seed=seed, prior=prior, device=device, precision=precision)
     )
-    refuse_overwriting([path], {out / name for name in wanted.tracks})
+    inputs = [path, *map(Path, start or [])]
+    refuse_overwriting(inputs, {out / name for name in wanted.tracks})
     with alone(out):
-        recording, key = survey(path), wanted.key(path)
+        recording, key = survey(path), wanted.key(*inputs)
+        begun = None if start is None else _stacked([survey(one) for one in start], recording, wanted)
         with _kept_windows(out, key) as store, staged(out, UNFINISHED) as staging:
-            solved = _kept(window_solver(wanted), store)
-            residual_db = _write_tracks(_separated(recording, wanted, solved, on_window), recording, staging, wanted)
-            report = _report(str(path), wanted, residual_db, time.monotonic() - began)
+            solved, agreed = _kept(window_solver(wanted), store), list[torch.Tensor]()
+            blocks = _separated(recording, wanted, begun, solved, agreed, on_window)
+            residual_db = _write_tracks(blocks, recording, staging, wanted)
+            report = _report(str(path), wanted, residual_db, time.monotonic() - began, _confidence(wanted, agreed))
             write_json(staging / REPORT, report | {"request": key})
     return [out / name for name in wanted.tracks]
 
@@ -291,19 +312,28 @@ def separate_file(
 def _separated(
     recording: Recording,
     wanted: Request,
-    solved: Callable[[torch.Tensor, int], torch.Tensor],
+    start: Recording | None,
+    solved: SolvedWindow,
+    agreed: list[torch.Tensor],
     on_window: OnWindow,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Consecutive blocks of the sources [source, channel, time] and of the recording [channel, time], at its rate.
 
-    solved(window [channel, time] at 16 kHz, its number) → [source, channel, time]. Holds some windows at a time.
+    start: estimates of the sources, one after another in its channels; agreed: gets every window's agreement. Holds
+    some windows at a time.
     """
     count = len(window_starts(recording.working_length))
 
+    def working(whole: Recording) -> Iterator[torch.Tensor]:
+        return windows_of(resampled_blocks(whole.blocks(), whole.sample_rate, SAMPLE_RATE))
+
     def windows() -> Iterator[torch.Tensor]:
-        working = resampled_blocks(recording.blocks(), recording.sample_rate, SAMPLE_RATE)
-        for index, window in enumerate(windows_of(working)):
-            yield solved(window, index)
+        begun = repeat(None) if start is None else working(start)
+        for index, (window, estimates) in enumerate(zip(working(recording), begun, strict=False)):
+            found = solved(window, index, estimates)
+            if found.agreement is not None:
+                agreed.append(found.agreement)
+            yield found.sources
             if on_window is not None:
                 on_window(index + 1, count)
 
@@ -311,23 +341,40 @@ def _separated(
     return paired(resampled_blocks(blocks, SAMPLE_RATE, recording.sample_rate), recording.blocks())
 
 
-def window_solver(wanted: Request, on_step: OnStep = None) -> Callable[[torch.Tensor, int], torch.Tensor]:
-    """A function (window [channel, time] at 16 kHz, its number) → sources [source, channel, time].
+class Solved(NamedTuple):
+    """A window's sources [source, channel, time], and their agreement [source] in dB, None where there is none."""
+
+    sources: torch.Tensor
+    agreement: torch.Tensor | None
+
+
+SolvedWindow = Callable[[torch.Tensor, int, torch.Tensor | None], Solved]
+
+
+def window_solver(wanted: Request, on_step: OnStep = None) -> SolvedWindow:
+    """A function (window [channel, time] at 16 kHz, its number, estimates [source · channel, time]) → Solved.
 
     The networks see each channel at one level, measured over what sounds in it; a silent channel is not solved.
+    estimates: where the solver starts, None for its own start.
     """
 
-    def window(mixture: torch.Tensor, index: int) -> torch.Tensor:
+    def window(mixture: torch.Tensor, index: int, estimates: torch.Tensor | None = None) -> Solved:
         power = sounding_power(mixture)
         audible = power > 10 ** (SILENCE_DBFS / 10)
         sources = mixture.new_zeros(len(wanted.priors), *mixture.shape)
+        agreement = None
         if audible.any():
             gain = (10 ** (WORKING_LEVEL / 20) / power[audible].sqrt()).to(mixture)[:, None]
             seeds = [wanted.seed + index * WINDOW_SEED_STRIDE] * len(gain)
             scaled = (mixture[audible] * gain).to(wanted.device or mixture.device)
-            found = solve(scaled, wanted.priors, solver=wanted.solver, steps=wanted.steps, seeds=seeds, on_step=on_step)
-            sources[:, audible] = found.transpose(0, 1).to(mixture.device) / gain
-        return sources
+            solver = wanted.solver
+            if estimates is not None:
+                begun = estimates.unflatten(0, (len(wanted.priors), len(mixture))).transpose(0, 1)[audible]
+                solver = solver.begun_at((begun * gain[:, None]).to(scaled))
+            found = solve_judged(scaled, wanted.priors, solver=solver, steps=wanted.steps, seeds=seeds, on_step=on_step)
+            sources[:, audible] = found.sources.transpose(0, 1).to(mixture.device) / gain
+            agreement = None if found.agreement is None else found.agreement.mean(dim=0).cpu()
+        return Solved(sources, agreement)
 
     return window
 
@@ -538,9 +585,48 @@ def read_report(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _report(mixture: str, wanted: Request, residual_db: float, seconds: float) -> dict[str, object]:
+def _report(
+    mixture: str, wanted: Request, residual_db: float, seconds: float, confidence: Sequence[Confidence] | None
+) -> dict[str, object]:
     measured = {"seconds": round(seconds, 3), "peak_memory_mb": round(peak_memory_mb())}
-    return {"mixture": mixture, "residual_db": round(residual_db, 2)} | wanted.metadata() | measured
+    judged = None if confidence is None else [asdict(one) | {"words": str(one)} for one in confidence]
+    return (
+        {"mixture": mixture, "residual_db": round(residual_db, 2), "confidence": judged} | wanted.metadata() | measured
+    )
+
+
+def _confidence(wanted: Request, agreed: Sequence[torch.Tensor]) -> tuple[Confidence, ...] | None:
+    """How far each source can be trusted, from the agreements [source] of the windows; equal sources share theirs."""
+    if not agreed:
+        return None
+    alike, groups = torch.stack(list(agreed)).mean(dim=0).tolist(), interchangeable(wanted.priors)
+    shared = [[value for value, other in zip(alike, groups, strict=True) if other == own] for own in groups]
+    return tuple(Confidence.of(sum(values) / len(values)) for values in shared)
+
+
+def _stacked(parts: Sequence[Recording], recording: Recording, wanted: Request) -> Recording:
+    """Estimates of the sources as one recording, whose channels are the sources' one after another.
+
+    Raises:
+        ValueError: another number of them than of sources, or of another rate, length or number of channels.
+    """
+    if len(parts) != len(wanted.priors):
+        raise ValueError(f"expected a start for each of {len(wanted.priors)} sources, got {len(parts)}")
+    for part in parts:
+        if (part.sample_rate, part.frames, part.channels) != (
+            recording.sample_rate,
+            recording.frames,
+            recording.channels,
+        ):
+            raise ValueError(
+                f"{part.name}: expected a start like the mixture, {recording.frames} samples at "
+                f"{recording.sample_rate} Hz in {recording.channels} channel(s), got {part.frames} at {part.sample_rate} Hz in {part.channels}"
+            )
+
+    def blocks() -> Iterator[torch.Tensor]:
+        return (torch.cat(each) for each in zip(*(part.blocks() for part in parts), strict=True))
+
+    return Recording("start", len(parts) * recording.channels, recording.frames, recording.sample_rate, blocks)
 
 
 @contextlib.contextmanager
@@ -560,20 +646,20 @@ def _kept_windows(folder: Path, key: str) -> Iterator[Path]:
     shutil.rmtree(store)
 
 
-def _kept(
-    solved: Callable[[torch.Tensor, int], torch.Tensor], store: Path
-) -> Callable[[torch.Tensor, int], torch.Tensor]:
-    """`solved`, each window's sources written to `store`, or read from there."""
+def _kept(solved: SolvedWindow, store: Path) -> SolvedWindow:
+    """`solved`, what it finds of each window written to `store`, or read from there."""
 
-    def window(mixture: torch.Tensor, index: int) -> torch.Tensor:
-        file = store / f"{index:06d}.npy"
+    def window(mixture: torch.Tensor, index: int, estimates: torch.Tensor | None = None) -> Solved:
+        file = store / f"{index:06d}.npz"
         if file.is_file():
-            return torch.from_numpy(numpy.load(file))
-        sources = solved(mixture, index)
+            known = numpy.load(file)
+            agreement = torch.from_numpy(known["agreement"]) if "agreement" in known else None
+            return Solved(torch.from_numpy(known["sources"]), agreement)
+        found = solved(mixture, index, estimates)
         encoded = io.BytesIO()
-        numpy.save(encoded, sources.numpy())
+        numpy.savez(encoded, **{name: part.numpy() for name, part in found._asdict().items() if part is not None})
         write_bytes(file, encoded.getbuffer())
-        return sources
+        return found
 
     return window
 

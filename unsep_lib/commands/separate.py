@@ -27,6 +27,10 @@ def add_parser(subparsers: Subparsers) -> None:
         "--source", action="append", default=[], metavar="PRIOR[:LABEL]", help="once for each source that sounds"
     )
     parser.add_argument("--out", type=Path, help="folder for the separated files")
+    parser.add_argument(
+        "--start", action="append", default=[], type=Path, metavar="FILE",
+        help="an estimate of a source, once for each in their order, at which the last restart begins",
+    )  # fmt: skip
     parser.add_argument("--list", action="store_true", help="show priors, labels and solvers")
     add_solver_options(parser)
     parser.set_defaults(run=run)
@@ -49,10 +53,12 @@ def run(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     folders = recordings(arguments.mixture, arguments.out)
     refuse_overwriting(folders, [folder / name for folder in folders.values() for name in wanted.tracks])
-    return separate_all(folders, wanted)
+    if arguments.start and len(folders) > 1:
+        raise ValueError(f"expected one mixture with --start, got {len(folders)}")
+    return separate_all(folders, wanted, arguments.start)
 
 
-def separate_all(folders: Mapping[Path, Path], wanted: Request) -> int:
+def separate_all(folders: Mapping[Path, Path], wanted: Request, start: Sequence[Path] = ()) -> int:
     """Separate recordings one after another; of several, those that cannot be or are done are told and passed over.
 
     Raises:
@@ -66,7 +72,7 @@ def separate_all(folders: Mapping[Path, Path], wanted: Request) -> int:
             if len(folders) > 1 and is_done(path, folder, wanted):
                 print(f"{folder}: done before", file=sys.stderr)
                 continue
-            separate_shown(path, folder, wanted)
+            separate_shown(path, folder, wanted, start)
         except ValueError as error:
             if len(folders) == 1:
                 raise
@@ -120,11 +126,11 @@ def _tell(folder: Path, what: str, files: Sequence[Path]) -> None:
         note(f"{folder}: not taken are {what}: {names}{more}")
 
 
-def separate_shown(path: Path, folder: Path, wanted: Request) -> None:
-    """Separate one file behind a progress bar, and print what was written."""
+def separate_shown(path: Path, folder: Path, wanted: Request, start: Sequence[Path] = ()) -> None:
+    """Separate one file behind a progress bar, and print what was written and how far it can be trusted."""
     from tqdm import tqdm
 
-    from unsep_lib.separation import UNFINISHED, separate_file
+    from unsep_lib.separation import UNFINISHED, read_report, separate_file
 
     layout = "{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
     with tqdm(total=1.0, bar_format=layout, desc=f"separating {path.name}", disable=None) as bar:
@@ -134,9 +140,12 @@ def separate_shown(path: Path, folder: Path, wanted: Request) -> None:
                 bar.write(f"What is done can be played in {folder / UNFINISHED}", file=sys.stderr)
             bar.update(done / total - bar.n)
 
-        written = separate_file(path, wanted, folder, on_window=None if bar.disable else on_window)
+        shown = None if bar.disable else on_window
+        written = separate_file(path, wanted, folder, start=start or None, on_window=shown)
     for file in written:
         print(file)
+    for name, confidence in zip(wanted.names, read_report(folder)["confidence"] or (), strict=False):
+        note(f"{name}: {confidence['words']}")
     _tell_of_others(folder, wanted)
 
 

@@ -26,7 +26,8 @@ class Restart:
 
     samples: at least so many, where `per_source` is true as many more as make it a multiple of the sources' number;
     share: its part of the noise levels; postprocess: moves each sample when it is done; label_contrast: whether sources
-    of one prior are told apart by their labels (`contrasted`).
+    of one prior are told apart by their labels (`contrasted`); one_order: whether the samples' interchangeable sources
+    are put in one order before the mean.
     """
 
     rule: Rule
@@ -36,6 +37,7 @@ class Restart:
     share: int = 1
     postprocess: Consistency = identity
     label_contrast: bool = False
+    one_order: bool = False
 
     def count(self, sources: int) -> int:
         """The number of samples for so many sources."""
@@ -73,13 +75,12 @@ class Restarts(Solver):
     def answer(
         self, mixture: torch.Tensor, priors: Sequence[Prior], steps: int, seeds: Seeds, on_step: OnStep = None
     ) -> Answer:
-        """As `run`, with the agreement of the chains or, of a single one, that of the last run's samples."""
+        """As `run`, with the agreement of the last run's samples."""
         *early, last = self.planned(steps, priors)
         chains = 0 if self.guess is not None or not early else self.chains
         shown = _counted(on_step, chains * sum(run.levels for run in early) + last.levels)
         start: Start = noisy_mixture if self.guess is None else noised(self.guess)
         means: list[torch.Tensor] = []
-        agreed = None
         for chain in range(chains):
             means.append(
                 _chain(early, mixture, [(*entropy(seed), chain) if chain else entropy(seed) for seed in seeds], shown)
@@ -88,14 +89,11 @@ class Restarts(Solver):
             if chain:
                 groups = [prior.identity for prior in priors]
                 found = [consensus(answers, groups) for answers in torch.stack(means, dim=1)]
-                start, agreed = (
-                    noised(torch.stack([one.mean for one in found])),
-                    torch.stack([one.agreement for one in found]),
-                )
-                if agreed.min() >= self.enough:
+                start = noised(torch.stack([one.mean for one in found]))
+                if min(one.agreement.min() for one in found) >= self.enough:
                     break
         answer = last.answer(start, mixture, seeds, len(early), shown)
-        return Answer(self.postprocess(answer.sources, mixture), answer.agreement if agreed is None else agreed)
+        return Answer(self.postprocess(answer.sources, mixture), answer.agreement)
 
     def begun_at(self, estimates: torch.Tensor) -> Solver:
         """The last run alone, started at estimates in noise."""
@@ -126,7 +124,8 @@ class Run:
     def answer(self, start: Start, mixture: torch.Tensor, seeds: Seeds, number: int, on_step: OnStep) -> Answer:
         """The mean of its samples; number: which run it is, which decides its noise."""
         levels, samples = LogLevels(self.sigma, self.restart.end), self.restart.count(len(self.priors))
-        sampler = Sampler(self.name, self.restart.rule, start, levels, samples, self.restart.postprocess)
+        restart = self.restart
+        sampler = Sampler(self.name, restart.rule, start, levels, samples, restart.postprocess, restart.one_order)
         return sampler.answer(mixture, self.priors, self.levels, [(*entropy(seed), number) for seed in seeds], on_step)
 
 

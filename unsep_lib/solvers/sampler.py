@@ -5,13 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations
 from typing import NamedTuple
 
 import torch
 
 from unsep_lib.priors.base import Prior
-from unsep_lib.solvers.agreement import agreement
+from unsep_lib.solvers.agreement import consensus, in_one_order
 from unsep_lib.solvers.initialization import Start, VariancePreserving, noised, noisy_mixture
 from unsep_lib.solvers.loop import OnStep, Problem, Rule, Seeds, entropy, reverse
 from unsep_lib.solvers.mixture_consistency import Consistency, identity
@@ -66,8 +65,8 @@ class Solver(ABC):
 class Sampler(Solver):
     """The mean of `samples` runs of a rule from its start through its noise levels.
 
-    The mean of a few short samples is close to the posterior mean, which SI-SDR rewards. postprocess: moves each
-    sample when it is done.
+    The mean of a few short samples is close to the posterior mean, which SI-SDR rewards. postprocess: moves each sample
+    when it is done; one_order: puts interchangeable sources in one order before the mean (`in_one_order`).
 
     Raises:
         ValueError: a variance-preserving start for a variance-exploding rule, or the other way round.
@@ -78,6 +77,7 @@ class Sampler(Solver):
     levels: Levels = LogLevels()  # noqa: RUF009
     samples: int = 1
     postprocess: Consistency = identity
+    one_order: bool = False
 
     def __post_init__(self) -> None:
         rule, start = (
@@ -107,8 +107,11 @@ class Sampler(Solver):
         found = self.postprocess(found, problem.mixture).unflatten(0, (len(mixture), self.samples))
         if self.samples == 1:
             return Answer(found[:, 0])
-        alike = [agreement(found[:, i], found[:, j]) for i, j in combinations(range(self.samples), 2)]
-        return Answer(found.mean(dim=1), torch.stack(alike).mean(dim=0))
+        groups = [prior.identity for prior in priors]
+        if self.one_order:
+            found = torch.stack([in_one_order(samples, groups) for samples in found])
+        alike = torch.stack([consensus(samples, groups).agreement for samples in found])
+        return Answer(found.mean(dim=1), alike)
 
     def begun_at(self, estimates: torch.Tensor) -> Solver:
         """The sampler that starts at estimates in noise of its first level, `x̂_k + σ n_k`.
