@@ -620,7 +620,8 @@ def _stacked(parts: Sequence[Recording], recording: Recording, wanted: Request) 
         ):
             raise ValueError(
                 f"{part.name}: expected a start like the mixture, {recording.frames} samples at "
-                f"{recording.sample_rate} Hz in {recording.channels} channel(s), got {part.frames} at {part.sample_rate} Hz in {part.channels}"
+                f"{recording.sample_rate} Hz in {recording.channels} channel(s), got {part.frames} at "
+                f"{part.sample_rate} Hz in {part.channels}"
             )
 
     def blocks() -> Iterator[torch.Tensor]:

@@ -69,7 +69,7 @@ def test_the_list_names_priors_labels_and_solvers(home, capsys):
         "pigdm",
         "dirac",
     )
-    assert listed == short | {"dirac-wiener": "30"} | dict.fromkeys(single, "40") | guided
+    assert listed == short | {"dirac-wiener": "30", "dirac-agreed": "30"} | dict.fromkeys(single, "40") | guided
 
 
 def test_info_shows_versions_and_priors(home, capsys):

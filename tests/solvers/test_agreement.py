@@ -82,7 +82,7 @@ def test_chains_that_find_the_sources_in_another_order_agree(two_tones):
     first = agreement(answer.sources[:, 0], tones[0]) > agreement(answer.sources[:, 0], tones[1])
     ordered = torch.where(first[:, None, None], tones, tones[[1, 0]])
     assert 0 < first.sum() < 8
-    assert (agreement(answer.sources, ordered) > 15).all() and (answer.agreement > 15).all()
+    assert (agreement(answer.sources, ordered) > 15).all()
 
 
 @pytest.mark.parametrize(("enough", "chains"), [(-100.0, 2), (100.0, 3)])

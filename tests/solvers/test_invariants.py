@@ -24,7 +24,8 @@ lengths = st.integers(1, 2000)
 seeds = st.integers(0, 2**31 - 1)
 STEPS = 2
 ADD_UP = [
-    "dirac-wiener", "dirac-restart", "projection-restart", "projection-mean", "projection", "dirac", "daps",
+    "dirac-wiener", "dirac-agreed", "dirac-restart", "projection-restart", "projection-mean", "projection", "dirac",
+    "daps",
 ]  # fmt: skip
 SYMMETRIC = [name for name in SOLVERS if not name.startswith("dirac")]  # all that treat their sources alike
 RULES = {

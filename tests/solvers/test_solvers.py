@@ -46,6 +46,7 @@ def test_seeds_decide_everything(solver, priors, mixtures):
     [
         "projection",
         "dirac-wiener",
+        "dirac-agreed",
         "dirac-restart",
         "projection-restart",
         "projection-mean",

@@ -6,7 +6,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -95,8 +95,8 @@ SOLVERS = _table(
     ),
     Restarts(
         "dirac-agreed",
-        early=replace(EARLY, one_order=True),
-        last=replace(LAST, one_order=True),
+        early=EARLY,
+        last=LAST,
         sigmas=(1.5, 0.5),
         fewest=6,
         chains=3,

@@ -26,8 +26,7 @@ class Restart:
 
     samples: at least so many, where `per_source` is true as many more as make it a multiple of the sources' number;
     share: its part of the noise levels; postprocess: moves each sample when it is done; label_contrast: whether sources
-    of one prior are told apart by their labels (`contrasted`); one_order: whether the samples' interchangeable sources
-    are put in one order before the mean.
+    of one prior are told apart by their labels (`contrasted`).
     """
 
     rule: Rule
@@ -37,7 +36,6 @@ class Restart:
     share: int = 1
     postprocess: Consistency = identity
     label_contrast: bool = False
-    one_order: bool = False
 
     def count(self, sources: int) -> int:
         """The number of samples for so many sources."""
@@ -124,8 +122,7 @@ class Run:
     def answer(self, start: Start, mixture: torch.Tensor, seeds: Seeds, number: int, on_step: OnStep) -> Answer:
         """The mean of its samples; number: which run it is, which decides its noise."""
         levels, samples = LogLevels(self.sigma, self.restart.end), self.restart.count(len(self.priors))
-        restart = self.restart
-        sampler = Sampler(self.name, restart.rule, start, levels, samples, restart.postprocess, restart.one_order)
+        sampler = Sampler(self.name, self.restart.rule, start, levels, samples, self.restart.postprocess)
         return sampler.answer(mixture, self.priors, self.levels, [(*entropy(seed), number) for seed in seeds], on_step)
 
 

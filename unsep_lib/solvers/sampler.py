@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 from unsep_lib.priors.base import Prior
-from unsep_lib.solvers.agreement import consensus, in_one_order
+from unsep_lib.solvers.agreement import consensus
 from unsep_lib.solvers.initialization import Start, VariancePreserving, noised, noisy_mixture
 from unsep_lib.solvers.loop import OnStep, Problem, Rule, Seeds, entropy, reverse
 from unsep_lib.solvers.mixture_consistency import Consistency, identity
@@ -65,8 +65,8 @@ class Solver(ABC):
 class Sampler(Solver):
     """The mean of `samples` runs of a rule from its start through its noise levels.
 
-    The mean of a few short samples is close to the posterior mean, which SI-SDR rewards. postprocess: moves each sample
-    when it is done; one_order: puts interchangeable sources in one order before the mean (`in_one_order`).
+    The mean of a few short samples is close to the posterior mean, which SI-SDR rewards. postprocess: moves each
+    sample when it is done.
 
     Raises:
         ValueError: a variance-preserving start for a variance-exploding rule, or the other way round.
@@ -77,7 +77,6 @@ class Sampler(Solver):
     levels: Levels = LogLevels()  # noqa: RUF009
     samples: int = 1
     postprocess: Consistency = identity
-    one_order: bool = False
 
     def __post_init__(self) -> None:
         rule, start = (
@@ -108,8 +107,6 @@ class Sampler(Solver):
         if self.samples == 1:
             return Answer(found[:, 0])
         groups = [prior.identity for prior in priors]
-        if self.one_order:
-            found = torch.stack([in_one_order(samples, groups) for samples in found])
         alike = torch.stack([consensus(samples, groups).agreement for samples in found])
         return Answer(found.mean(dim=1), alike)
 
