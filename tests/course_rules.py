@@ -10,8 +10,8 @@ from statistics import median
 import nbformat
 
 SECOND_EDITION = {  # the notebooks that meet the rules
-    "01_mixtures", "02_denoiser", "03_conditions", "04_loop", "05_paper_solver", "06_truth", "07_default",
-    "08_experiments", "09_controls", "11_your_solver", "A_network", "glossary",
+    "00_start", "01_mixtures", "02_denoiser", "03_conditions", "04_loop", "05_paper_solver", "06_truth", "07_default",
+    "08_experiments", "09_controls", "10_your_recording", "11_your_solver", "A_network", "glossary",
 }  # fmt: skip
 OF_CHAPTERS = {2, 8, 11}  # an index of words has neither pictures nor exercises nor predictions of its own
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"

@@ -6,7 +6,7 @@ import nbformat
 import pytest
 from places import REPOSITORY
 
-SLIDERS = {"00_start": 0, "04_loop": 1}  # at least so many
+SLIDERS = {"00_start": 0, "04_loop": 1, "07_default": 0, "11_your_solver": 0}  # at least so many
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)"}}
 HANDLES = ".noUi-handle"
 PROMPTS = ".jp-Notebook .jp-CodeCell .jp-InputPrompt"

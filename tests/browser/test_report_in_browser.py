@@ -20,6 +20,7 @@ notebook.save_figure("mixture.svg", figure)
 notebook.save_audio("mixture.wav", mixture)
 row = {"name": "a loss", "value": 1.5, "unit": "dB", "low": 1.0, "high": 2.0, "command": "unsep evaluate"}
 notebook.save_results([row])
+notebook.save_headline("One went in.", "mixture.svg", {"the recording": "mixture.wav"})
 """
 
 
@@ -39,10 +40,15 @@ def test_the_report_has_no_serious_accessibility_violation_and_plays(report, new
     page.goto(report.as_uri())
     assert violations(page) == []
     players = page.locator("audio")
-    assert players.count() == 1
+    assert players.count() == 2
     for player in players.all():
         page.wait_for_function("audio => audio.duration > 3", arg=player.element_handle())
     assert page.locator("img").evaluate_all("images => images.every(image => image.naturalWidth > 0)")
+    picture = page.locator("img").first.bounding_box()
+    assert picture["y"] + picture["height"] < page.viewport_size["height"]  # on the first screen
+    assert not page.locator("table", has_text="a loss").is_visible()
+    page.get_by_text("All 1 numbers").click()
+    assert page.locator("table", has_text="a loss").is_visible()
     shoot(page, "report")
 
 

@@ -91,6 +91,13 @@ def test_it_ends_with_five_lines_and_where_to_go_next(lesson):
     assert re.search(r"^\*\*(Next:|Back to)\*\*.*\]\(\w+\.ipynb\)", after, flags=re.MULTILINE)
 
 
+def test_what_the_last_lines_say_of_this_run_was_printed_by_it(lesson):
+    outputs = [output for cell in lesson if cell.cell_type == "code" for output in cell.outputs]
+    printed = "".join(output.get("text", "") for output in outputs)
+    for said in re.findall(r"In this run: (.+)\.$", lesson[-1].source, flags=re.MULTILINE):
+        assert [part for part in said.replace("`", "").split("; ") if part not in printed] == []
+
+
 def test_its_links_to_the_library_lead_to_files_that_define_the_names(path, cells):
     assert LINK.search(prose(cells))
     assert len(re.findall(r"\.py#L\d", linked(prose(cells), path.parent))) == len(LINK.findall(prose(cells)))
@@ -158,6 +165,12 @@ def test_colour_maps_are_perceptually_uniform():
     assert named and named <= UNIFORM
     assert matplotlib.rcParamsDefault["image.cmap"] in UNIFORM
     assert named_maps('axes.imshow(x, cmap="jet")') - UNIFORM == {"jet"}
+
+
+def test_a_cell_that_describes_a_picture_shows_it(cells):
+    code = [cell for cell in cells if cell.cell_type == "code" and "plumbing" not in cell.metadata.get("tags", [])]
+    drawn = [cell for cell in code if re.search(r"^described\(", cell.source, flags=re.MULTILINE)]
+    assert [cell.source for cell in drawn if "<img" not in html_of([cell])] == []
 
 
 def test_every_picture_can_be_read(cells):

@@ -24,7 +24,8 @@ def projection(problem, state, sigma, sigma_next, consistency=share_by_power):
 def dirac(problem, state, sigma, sigma_next, sign=1.0):
     gap = state - problem.denoise(state, sigma)
     churn = math.sqrt(2) if sigma_next else 1.0
-    first = state[:, 0] + (sigma_next / churn / sigma - 1) * (gap[:, 0] - sign * gap[:, 1])
+    move = sigma_next / churn / sigma - 1 if sigma_next else -0.5
+    first = state[:, 0] + move * (gap[:, 0] - sign * gap[:, 1])
     if sigma_next:
         first = first + sigma_next * math.sqrt(0.5) * problem.noise.draw()[:, 0]
     return Step(torch.stack([first, problem.mixture - first], dim=1), state)

@@ -133,7 +133,8 @@ def scores(table: Mapping[str, Mapping[str, tuple[float, float, float]]], ylabel
         places = [place for place, row in enumerate(table.values()) if name in row]
         values = numpy.array([row[name] for row in table.values() if name in row])
         error = numpy.abs(values[:, 1:].T - values[:, 0])
-        axes.bar(numpy.array(places) + index * width, values[:, 0], width, yerr=error, capsize=2, label=name)
+        interval = {"yerr": error, "capsize": 2} if error.any() else {}
+        axes.bar(numpy.array(places) + index * width, values[:, 0], width, label=name, **interval)
     axes.axhline(0, color="black", lw=0.6)
     axes.set_xticks(numpy.arange(len(table)) + 0.4 - width / 2, list(table), rotation=12)
     axes.set_ylabel(ylabel)
