@@ -1,8 +1,11 @@
 """Recordings as strangers bring them: each case was wrong once, and its right value stands here."""
 
+import contextlib
+import io
 import json
 import os
 import shlex
+import struct
 import subprocess
 import sys
 
@@ -12,6 +15,7 @@ import soundfile
 import torch
 from command_line import FAST, names, noise, write
 from places import REPOSITORY
+from safetensors.torch import save_file
 
 from unsep_lib.__main__ import main
 from unsep_lib.app import jobs, recordings
@@ -19,6 +23,7 @@ from unsep_lib.audio import mono, read_audio, read_mono
 from unsep_lib.data.embedded import embedded_mixtures
 from unsep_lib.evaluation import baselines
 from unsep_lib.evaluation.metrics import si_sdr
+from unsep_lib.priors.checkpoints import FORMAT
 from unsep_lib.separation import UNFINISHED, separate, separate_file
 from unsep_lib.windows import _wav_header, survey, track
 
@@ -169,7 +174,9 @@ def test_one_damaged_prior_ends_neither_the_list_nor_the_apps_menu(home, capsys)
     assert main(["separate", "--list"]) == main(["info"]) == 0
     told = capsys.readouterr()
     assert "  speech\n" in told.out and told.err.count("note: mine: ") == 2
-    assert sorted(jobs.known_sources()) == ["sound", "sound:Cello", "sound:Flute", "speech"]
+    known, damaged = jobs.known_sources()
+    assert sorted(known) == ["sound", "sound:Cello", "sound:Flute", "speech"]
+    assert len(damaged) == 1 and damaged[0].startswith("Not listed is mine: ")
 
 
 def test_a_report_that_is_none_is_no_earlier_run(home, tmp_path):
@@ -210,3 +217,53 @@ def test_four_seconds_before_silence_separate_as_well_as_alone():
         samples = torch.cat([mixture.mixture, torch.zeros(seconds * mixture.sample_rate)])
         sources = separate(samples, mixture.specs, mixture.sample_rate).sources[:, 0, :length]
         assert (si_sdr(sources, mixture.sources) - before).mean() > 18
+
+
+def test_recordings_that_some_systems_would_give_one_folder_get_two(home, tmp_path):
+    files = [str(write(tmp_path / folder / name, noise(300).numpy())) for folder, name in
+             (("x", "Take.wav"), ("y", "take.aiff"), ("z", "b.wav"))]  # fmt: skip
+    assert main(["separate", *files, files[2], *WORDS, "--out", str(tmp_path / "out")]) == 0
+    assert names(tmp_path / "out") == {"Take.wav", "take.aiff", "b"}
+    write(tmp_path / "y" / "TAKE.wav", noise(300).numpy())
+    assert main(["separate", files[0], str(tmp_path / "y" / "TAKE.wav"), *WORDS, "--out", str(tmp_path / "more")]) == 2
+
+
+def test_recordings_in_folders_of_the_folder_are_told(home, tmp_path, capsys):
+    for name in ("a.wav", "cd 1/b.wav", "notes/c.txt"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        write(tmp_path / "in" / name, noise(300).numpy()) if name.endswith("wav") else None
+    out = tmp_path / "in" / "separated"
+    assert main(["separate", str(tmp_path / "in" / "a.wav"), *WORDS, "--out", str(out)]) == 0
+    (tmp_path / "in" / "report.json").write_text('{"tracks": 3}')
+    capsys.readouterr()
+    assert main(["separate", str(tmp_path / "in"), *WORDS, "--out", str(tmp_path / "out")]) == 0
+    told = capsys.readouterr().err
+    assert "not taken are the recordings in folders in it: cd 1\n" in told
+    assert names(tmp_path / "out") == {"a"}
+
+
+@pytest.mark.parametrize("labels", [{}, {"labels": None}, {"labels": [1]}, {"labels": "Cello"}])
+def test_a_prior_whose_card_lacks_its_labels_ends_neither_the_list_nor_the_menu(labels, home, capsys):
+    save_file({"a": torch.zeros(1)}, home / "priors" / "mine.safetensors",
+              {"card": json.dumps({"format": FORMAT} | labels)})  # fmt: skip
+    assert main(["separate", "--list"]) == main(["info"]) == 0
+    assert capsys.readouterr().err.count("note: mine: ") == 2
+    assert "mine: " in jobs.known_sources()[1][0]
+
+
+@pytest.mark.parametrize("name", ["a." + "b" * 300, "a.\0", "a./wav", "Take.WAV"])
+def test_an_upload_may_have_any_name(name):
+    content = io.BytesIO()
+    soundfile.write(content, noise(4000).numpy(), 16_000, format="WAV")
+    assert recordings.read_upload(name, content.getvalue()).name == name
+
+
+def test_a_header_of_a_thousand_channels_gets_a_sentence_with_the_files_name(tmp_path):
+    header = bytearray(_wav_header(44_100, 1, 0x0FFFFFFF))
+    at = header.index(b"fmt ") + 10
+    header[at : at + 12] = struct.pack("<HIIH", 1024, 768_000, 0xFFFFFFFF, 4096)[:12]
+    (tmp_path / "a.wav").write_bytes(bytes(header) + bytes(4096))
+    with contextlib.suppress(ValueError):
+        assert read_audio(tmp_path / "a.wav").samples.shape[0] == 1024
+    with pytest.raises(ValueError, match=r"a\.wav: "):
+        read_audio(tmp_path / "a.wav", 10_000_000)

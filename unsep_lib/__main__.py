@@ -39,8 +39,10 @@ class _Listed:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand; a ValueError or OSError becomes one sentence on stderr and exit code 2."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # a service may have closed them
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115
+        if hasattr(stream := getattr(sys, name), "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal of few letters loses letters, never a result
     parser = argparse.ArgumentParser(
         prog="unsep",

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout, lock_descriptor
 
 LOCK = ".lock"
 STAGING = ".staging.partial"
+LONGEST_PREFIX = 100  # bytes of a target's name in that of its temporary file; most systems allow 255 in all
 HASH_BLOCK = 1 << 20  # bytes read at a time when hashing: keeps memory flat for any file
 
 
@@ -35,7 +36,8 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
         raise ValueError(f"cannot write {target}: {error.strerror}") from error
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
+        with contextlib.suppress(PermissionError):  # a disk without modes, such as FAT
+            temporary.chmod(0o666 & ~_umask())
         temporary.replace(target)
     except OSError as error:
         raise ValueError(f"cannot write {target}: {error.strerror or error}") from error
@@ -46,8 +48,9 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
 
 def _held_temporary(target: Path) -> tuple[int, Path]:
     """A new file beside `target` and its locked descriptor, which shows `clear_partials` that someone writes it."""
+    prefix = os.fsdecode(os.fsencode(f".{target.stem}")[:LONGEST_PREFIX]) + "-"
     while True:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix=f".partial{target.suffix}")
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=prefix, suffix=f".partial{target.suffix[:8]}")
         if lock_descriptor(handle, blocking=False) and os.fstat(handle).st_nlink:
             return handle, Path(name)
         os.close(handle)
@@ -124,6 +127,18 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def read_text(path: Path | str) -> str:
+    """The text of a file that a person may have written: UTF-8, with or without the mark that Windows begins it with.
+
+    Raises:
+        ValueError: not UTF-8.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not a text in UTF-8 ({error})") from error
 
 
 def write_text(target: Path | str, text: str) -> None:

@@ -10,6 +10,7 @@ import json
 import secrets
 import shutil
 import time
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -652,7 +653,8 @@ def _kept(solved: SolvedWindow, store: Path) -> SolvedWindow:
 
     def window(mixture: torch.Tensor, index: int, estimates: torch.Tensor | None = None) -> Solved:
         file = store / f"{index:06d}.npz"
-        if file.is_file():
+        # None yet, or damaged when the power failed: then it is solved again.
+        with contextlib.suppress(OSError, EOFError, ValueError, LookupError, zipfile.BadZipFile):
             known = numpy.load(file)
             agreement = torch.from_numpy(known["agreement"]) if "agreement" in known else None
             return Solved(torch.from_numpy(known["sources"]), agreement)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
+
+from unsep_lib.files import read_text
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -39,7 +42,7 @@ def read_toml(path: Path, kind: type[Settings]) -> Settings:
         ValueError: no TOML, or a key that is unknown, missing, of the wrong type or impossible, named.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(read_text(path))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not a TOML file ({error})") from error
     return checked(kind, table, str(path))
@@ -96,6 +99,7 @@ def located(name: str, beside: Path | None = None) -> str:
     found from wherever a command or a notebook is run.
     """
     folders = [folder.resolve() for folder in (beside, Path.cwd(), REPOSITORY) if folder is not None]
+    name = os.path.expanduser(name)  # noqa: PTH111
     return next((str(folder / name) for folder in folders if name and (folder / name).exists()), name)
 
 

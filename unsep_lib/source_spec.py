@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import count
 
 SPEC_PATTERN = re.compile(r"(\w[\w.-]*)(?::([^:/\\]+))?")
+LONGEST_SLUG = 200  # bytes; a file's name has at most 255 on most systems
 UNSAFE = re.compile(r'[<>:"/\\|?*]')  # signs that a file name cannot have on one system or another
 
 
@@ -35,8 +36,8 @@ class SourceSpec:
 
     @property
     def slug(self) -> str:
-        """The specification as a file name's stem: `sound:Cello` → `sound_Cello`."""
-        return UNSAFE.sub("_", str(self))
+        """The specification as a file name's stem: `sound:Cello` → `sound_Cello`; what is too long for one is cut."""
+        return UNSAFE.sub("_", str(self)).encode()[:LONGEST_SLUG].decode(errors="ignore")
 
 
 def parse_spec(text: str) -> SourceSpec:

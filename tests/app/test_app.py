@@ -87,7 +87,8 @@ def test_without_a_clone_there_are_no_examples(monkeypatch, tmp_path):
 
 
 def test_the_sources_to_choose_from_are_the_priors_and_their_labels(home):
-    assert sorted(jobs.known_sources()) == ["sound", "sound:Cello", "sound:Flute", "speech"]
+    known, damaged = jobs.known_sources()
+    assert sorted(known) == ["sound", "sound:Cello", "sound:Flute", "speech"] and damaged == []
 
 
 def test_a_job_is_the_librarys_separation_and_tells_its_progress_over_windows(home):
@@ -185,6 +186,19 @@ def test_a_separation_is_played_offered_and_told_as_code(opened):
     assert [f">{name}<" in opened.results.value for name in ("speech", "sound_Flute", "residual")] == [True] * 3
     assert "<img" in opened.picture.value and "seed=7" in opened.code.value
     assert opened.download.offered and opened.cancel.disabled and not opened.button.disabled
+
+
+def test_what_is_left_out_is_told(opened, home, tmp_path, monkeypatch):
+    upload(opened)
+    opened.sources[0].value, opened.sources[1].value = "speech", "none"
+    monkeypatch.setattr(page, "tracks_of", lambda _: {"speech": noise(1, 4000), "residual": torch.zeros(1, 4000)})
+    separated(opened)
+    assert "Silent, and not shown: residual." in opened.results.value and ">residual<" not in opened.results.value
+    (home / "priors" / "mine.safetensors").write_bytes(b"half a file")
+    again = page.Page(load_profile("smoke"), tmp_path / "queue")
+    told = [child.value for child in again.box.children if isinstance(getattr(child, "value", None), str)]
+    assert any("Not listed is mine: " in text for text in told)
+    assert not any("Not listed" in getattr(child, "value", "") for child in opened.box.children)
 
 
 def test_without_a_source_it_says_so(opened):

@@ -99,6 +99,33 @@ def test_the_rate_is_constant_and_then_falls_to_zero():
     assert [one.rate(60 * minute) for minute in (0, 5, 7.5, 10)] == pytest.approx([1e-3, 1e-3, 5e-4, 0.0])
 
 
+@pytest.mark.parametrize("good", [0, 3])
+def test_a_loss_that_is_no_number_ends_the_training_and_keeps_the_last_good_state(good, kinds, tmp_path, monkeypatch):
+    folder, forward = tmp_path / "run", Control.forward
+    before = trained(kinds, folder, [good]) if good else None
+    monkeypatch.setattr(Control, "forward", lambda self, mixture: forward(self, mixture) * float("nan"))
+    with pytest.raises(ValueError, match=f"run: the loss of step {good + 1} is nan; "):
+        train_control(*kinds, [], folder, config())
+    monkeypatch.undo()
+    if before is None:
+        assert not folder.exists() or list(folder.iterdir()) == []
+    else:
+        after = load_file(folder / "conv_tasnet.safetensors")
+        assert all(torch.equal(before[name], after[name]) for name in before)
+        assert trained(kinds, folder, [6]).keys() == before.keys()
+
+
+def test_a_step_that_breaks_the_weights_is_not_kept(kinds, tmp_path):
+    def broken(run, _):
+        with torch.no_grad():
+            next(run.control.parameters()).fill_(float("inf"))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_control(*kinds, [], tmp_path / "run", config(), on_step=broken)
+    assert not (tmp_path / "run" / "conv_tasnet.safetensors").exists()
+
+
 def test_another_recipe_in_the_folder_is_refused_and_more_minutes_are_not(kinds, tmp_path):
     trained(kinds, tmp_path, [1])
     with pytest.raises(ValueError, match="another recipe"):

@@ -3,17 +3,26 @@ function render({ model, el }) {
   const text = document.createElement("span");
   const input = document.createElement("input");
   zone.className = "unsep-drop";
-  text.textContent = "Drop a recording here, or choose one: ";
+  const invitation = "Drop a recording here, or choose one: ";
+  const say = (sentence) => (text.textContent = sentence + invitation);
+  text.setAttribute("aria-live", "polite");
+  say("");
   input.type = "file";
   input.accept = model.get("accept");
   zone.append(text, input);
   el.append(zone);
 
-  async function send(file) {
-    if (!file) return;
+  async function send(files) {
+    if (!files.length) return;
+    const [file, count] = [files[0], files.length]; // the list empties while the file is read
     const fits = file.size <= model.get("most_bytes");
-    const buffers = fits ? [await file.arrayBuffer()] : [];
-    model.send({ name: file.name, size: file.size }, undefined, buffers);
+    try {
+      const buffers = fits ? [await file.arrayBuffer()] : [];
+      say(count > 1 ? `Of ${count} files only ${file.name} is taken. ` : "");
+      model.send({ name: file.name, size: file.size }, undefined, buffers);
+    } catch {
+      say(`${file.name} cannot be read (is it a folder?). `);
+    }
   }
 
   function over(event, inside) {
@@ -22,12 +31,12 @@ function render({ model, el }) {
   }
 
   input.addEventListener("click", () => (input.value = ""));
-  input.addEventListener("change", () => send(input.files[0]));
+  input.addEventListener("change", () => send(input.files));
   zone.addEventListener("dragover", (event) => over(event, true));
   zone.addEventListener("dragleave", (event) => over(event, false));
   zone.addEventListener("drop", (event) => {
     over(event, false);
-    send(event.dataTransfer.files[0]);
+    send(event.dataTransfer.files);
   });
 }
 export default { render };

@@ -5,7 +5,6 @@ One runs at a time, first come first served, across processes; a process that di
 
 from __future__ import annotations
 
-import contextlib
 import io
 import secrets
 import threading
@@ -118,13 +117,15 @@ class Job:
         return CODE.format(path=self.recording.path, specs=specs, solver=self.solver, steps=self.steps, seed=self.seed)
 
 
-def known_sources() -> list[str]:
-    """Every prior found that can be read, and each of its labels, as specifications."""
-    names = []
+def known_sources() -> tuple[list[str], list[str]]:
+    """Every prior found that can be read, and each of its labels, as specifications; sentences on the others."""
+    names, damaged = [], []
     for name, path in available_priors().items():
-        with contextlib.suppress(ValueError):  # a damaged file; `unsep separate --list` says what is wrong with it
+        try:
             names += [name, *(f"{name}:{label}" for label in card_of(path)["labels"])]
-    return names
+        except ValueError as error:
+            damaged.append(f"Not listed is {name}: {error}")
+    return names, damaged
 
 
 def run(job: Job, cancelled: threading.Event, show: Show) -> Separation:

@@ -132,7 +132,8 @@ class Page:
         self.example = _dropdown("Or an example", ["choose an example", *self.examples])
         self.example.layout.width = "32em"
         self.overview, self.status, self.picture, self.results, self.code = (ipywidgets.HTML() for _ in range(5))
-        known = ["none", *known_sources()]
+        found, self.damaged = known_sources()
+        known = ["none", *found]
         self.sources = [_dropdown(f"Source {number}", known) for number in range(1, PAGE_SOURCES + 1)]
         for source, usual in zip(self.sources, (self.profile.speech_prior, self.profile.sound_prior), strict=False):
             source.value = usual if usual in known else "none"
@@ -151,6 +152,7 @@ class Page:
         recording = [_heading("1. A recording"), self.drop, self.example, self.overview]
         sources = [
             _heading("2. What sounds in it", "Name every source; <code>sound</code> alone is any instrument."),
+            *(ipywidgets.HTML(sentence(text)) for text in self.damaged),
             ipywidgets.HBox([*self.sources, self.steps, self.seed], layout=TWO_COLUMNS),
         ]
         work = [_heading("3. Separate"), ipywidgets.HBox([self.button, self.cancel]), self.status, self.picture]
@@ -239,11 +241,13 @@ class Page:
         """Show, play and offer what came out."""
         tracks, rate = tracks_of(separation), separation.sample_rate
         self.download.offer(f"{Path(job.recording.name).stem}_sources.zip", zipped(tracks, rate))
-        tracks = {name: samples for name, samples in tracks.items() if rms_dbfs(samples) > INAUDIBLE_DBFS}
+        silent = [name for name, samples in tracks.items() if rms_dbfs(samples) <= INAUDIBLE_DBFS]
+        tracks = {name: samples for name, samples in tracks.items() if name not in silent}
         flat = {name: at_working_rate(samples, rate) for name, samples in tracks.items()}
         mixture = {"recording": at_working_rate(job.recording.audio.samples, rate)}
         self.picture.value = picture(mixture | flat, "the recording and of " + ", ".join(tracks))
-        self.results.value = listing(tracks, rate)
+        left_out = sentence(f"Silent, and not shown: {', '.join(silent)}.") if silent else ""
+        self.results.value = left_out + listing(tracks, rate)
         self.code.value = program(job.code())
         self.status.value = progress(
             f"Done: {job.recording.name} in {separation.seconds:.1f} s, {separation.solver}, "

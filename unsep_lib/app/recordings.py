@@ -10,7 +10,17 @@ from pathlib import Path
 import soundfile
 
 from unsep_lib.app import MOST_CHANNELS, MOST_MEGABYTES, MOST_SECONDS
-from unsep_lib.audio import READABLE, SILENCE_DBFS, UNKNOWN_FRAMES, Audio, open_audio, read_audio, rms_dbfs
+from unsep_lib.audio import (
+    AUDIO_SUFFIXES,
+    OTHER_SUFFIXES,
+    READABLE,
+    SILENCE_DBFS,
+    UNKNOWN_FRAMES,
+    Audio,
+    open_audio,
+    read_audio,
+    rms_dbfs,
+)
 from unsep_lib.data.embedded import REPOSITORY, embedded_dir, embedded_mixtures
 from unsep_lib.source_spec import SourceSpec
 
@@ -43,7 +53,8 @@ def read_upload(name: str, content: bytes) -> Recording:
     """
     check_size(name, len(content))
     with tempfile.TemporaryDirectory(prefix="unsep-") as folder:
-        path = Path(folder) / f"upload{Path(name).suffix}"
+        suffix = Path(name).suffix.lower()  # of a name that another system made
+        path = Path(folder) / f"upload{suffix if suffix in AUDIO_SUFFIXES | OTHER_SUFFIXES else ''}"
         path.write_bytes(content)
         try:
             audio = _limited(path)

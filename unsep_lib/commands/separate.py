@@ -73,7 +73,7 @@ def separate_all(folders: Mapping[Path, Path], wanted: Request, start: Sequence[
                 print(f"{folder}: done before", file=sys.stderr)
                 continue
             separate_shown(path, folder, wanted, start)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             if len(folders) == 1:
                 raise
             failed += 1
@@ -92,9 +92,11 @@ def recordings(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
     if len(paths) == 1 and not paths[0].is_dir():
         return {paths[0]: out}
     found = [file for path in paths for file in (_recordings_in(path) if path.is_dir() else [path])]
-    stems = Counter(path.stem for path in found)
-    folders = {path: out / (path.stem if stems[path.stem] == 1 else path.name) for path in found}
-    twice = [folder.name for folder, count in Counter(folders.values()).items() if count > 1]
+    found = list(dict.fromkeys(found))
+    stems = Counter(path.stem.casefold() for path in found)  # some systems' folders do not tell A from a
+    folders = {path: out / (path.stem if stems[path.stem.casefold()] == 1 else path.name) for path in found}
+    names = Counter(folder.name.casefold() for folder in folders.values())
+    twice = [folder.name for folder in folders.values() if names[folder.name.casefold()] > 1]
     if twice:
         raise ValueError(f"expected recordings of different names, got {twice[0]} more than once")
     return folders
@@ -103,20 +105,36 @@ def recordings(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
 def _recordings_in(folder: Path) -> list[Path]:
     """The recordings in a folder; files that may be meant and are not taken are told of."""
     from unsep_lib.audio import AUDIO_SUFFIXES, OTHER_SUFFIXES
-    from unsep_lib.separation import read_report
 
     files = sorted(path for path in folder.iterdir() if path.is_file() or path.is_symlink())
     shown = [path for path in files if not path.name.startswith(".")]
-    tracks = read_report(folder).get("tracks", [])
+    tracks = earlier_tracks(folder)
     audio = [path for path in shown if path.suffix.lower() in AUDIO_SUFFIXES]
     found = [path for path in audio if path.is_file() and path.name not in tracks]
     _tell(folder, "formats that cannot be read (ffmpeg makes WAV of them)",
           [path for path in shown if path.suffix.lower() in OTHER_SUFFIXES])  # fmt: skip
     _tell(folder, "tracks of an earlier run", [path for path in audio if path.name in tracks])
     _tell(folder, "links that lead nowhere", [path for path in audio if not path.exists()])
+    inside = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    _tell(folder, "the recordings in folders in it",
+          [path for path in inside if not earlier_tracks(path) and _holds_audio(path)])  # fmt: skip
     if not found:
         raise ValueError(f"{folder}: the folder holds no recordings ({', '.join(sorted(AUDIO_SUFFIXES))})")
     return found
+
+
+def earlier_tracks(folder: Path) -> list[str]:
+    """The names of the tracks that an earlier run wrote into `folder`."""
+    from unsep_lib.separation import read_report
+
+    tracks = read_report(folder).get("tracks")
+    return tracks if isinstance(tracks, list) else []
+
+
+def _holds_audio(folder: Path) -> bool:
+    from unsep_lib.audio import AUDIO_SUFFIXES
+
+    return any(path.suffix.lower() in AUDIO_SUFFIXES for path in folder.iterdir())
 
 
 def _tell(folder: Path, what: str, files: Sequence[Path]) -> None:

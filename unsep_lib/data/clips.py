@@ -14,7 +14,7 @@ import torch
 from pydantic import AfterValidator, Field, InstanceOf, StrictBool, StrictFloat, StrictInt
 
 from unsep_lib.audio import SAMPLE_RATE, Audio, mono, read_audio, resample
-from unsep_lib.files import write_text
+from unsep_lib.files import read_text, write_text
 from unsep_lib.settings import checked
 
 SPAN_WINDOW = 0.050  # seconds; active spans are runs of windows … (arXiv 2512.07226, as released)
@@ -101,9 +101,9 @@ def draw_start(clip: Clip, seconds: float, generator: numpy.random.Generator) ->
     the clip allows. Without active spans the start is uniform over the clip.
     """
     latest = max(0.0, clip.seconds - seconds)
-    if not clip.spans:
-        return generator.uniform(0.0, latest) if latest else 0.0
     lengths = numpy.array([stop - start for start, stop in clip.spans])
+    if not lengths.any():
+        return generator.uniform(0.0, latest) if latest else 0.0
     start, stop = clip.spans[generator.choice(len(lengths), p=lengths / lengths.sum())]
     low, high = sorted((start, stop - seconds))
     return float(numpy.clip(generator.uniform(low, high), 0.0, latest))
@@ -165,10 +165,7 @@ def read_lines(path: Path) -> list[str]:
     Raises:
         ValueError: not UTF-8.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not a list of clips in UTF-8 ({error})") from error
+    text = read_text(path)
     return text.removesuffix("\n").split("\n") if text else []
 
 

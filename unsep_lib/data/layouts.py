@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unsep_lib.audio import AUDIO_SUFFIXES, OTHER_SUFFIXES, READABLE
+from unsep_lib.files import read_text
 from unsep_lib.source_spec import class_label
 
 VCTK_FOLDER = "wav48_silence_trimmed"
 VCTK_TRAIN_SPEAKERS = 100  # the first hundred in alphabetical order train, the others test (arXiv 2512.07226)
 FSD_TABLES = {"train": "train_post_competition.csv", "test": "test_post_competition_scoring_clips.csv"}
-SPLITS = frozenset({"train", "test"})
+SPLITS = {"train": "train"} | dict.fromkeys(("test", "valid", "validation", "val", "dev"), "test")  # folder → split
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ def _visible(files: Iterable[Path]) -> list[Path]:
 
 
 def _is_librispeech(root: Path) -> bool:
-    return any(folder.is_dir() for pattern in ("train-*", "dev-*", "test-*") for folder in root.glob(pattern))
+    parts = (part for pattern in ("train-*", "dev-*", "test-*") for part in root.glob(pattern))
+    return any(next(part.glob("[0-9]*/[0-9]*/"), None) for part in parts)  # speaker, chapter
 
 
 def _librispeech(root: Path) -> Iterator[Entry]:
@@ -85,10 +87,12 @@ def _fsdkaggle2018(root: Path) -> Iterator[Entry]:
 def _read_table(path: Path, split: str) -> list[dict[str, str]]:
     if not path.is_file():
         raise ValueError(f"{path}: expected FSDKaggle2018's table of {split} clips, found none")
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    if not rows or not {"fname", "label"} <= rows[0].keys():
-        raise ValueError(f"{path}: expected a table with the columns fname and label")
+    try:
+        rows = list(csv.DictReader(read_text(path).splitlines(keepends=True)))
+    except csv.Error as error:
+        raise ValueError(f"{path}: not a table ({error})") from error
+    if not rows or any(row.get("fname") is None or row.get("label") is None for row in rows):
+        raise ValueError(f"{path}: expected a table with the columns fname and label, both in every line")
     return sorted(rows, key=lambda row: row["fname"])
 
 
@@ -98,13 +102,16 @@ def _folder(root: Path) -> Iterator[Entry]:
     for file, parts in files:
         inside_split = bool(parts) and parts[0] in splits
         labels = parts[1:] if inside_split else parts
-        yield Entry(file, class_label(labels[-1]) if labels else "", parts[0] if inside_split else "train")
+        yield Entry(
+            file, class_label(labels[-1]) if labels else "", SPLITS[parts[0].casefold()] if inside_split else "train"
+        )
 
 
 def _split_folders(folders: set[str]) -> frozenset[str]:
     """Which of the folders at the top are splits: `train` beside `bus` and without `test` is a class."""
-    named = SPLITS & folders
-    return named if named in (SPLITS, folders) else frozenset()
+    named = frozenset(folder for folder in folders if folder.casefold() in SPLITS)
+    both = {SPLITS[folder.casefold()] for folder in named} == set(SPLITS.values())
+    return named if both or named == folders else frozenset()
 
 
 def _below(root: Path) -> Iterator[Path]:

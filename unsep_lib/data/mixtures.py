@@ -10,14 +10,23 @@ from pathlib import Path
 import numpy
 import torch
 
-from unsep_lib.audio import SAMPLE_RATE, read_audio, scale_to_dbfs, to_int16, write_audio
+from unsep_lib.audio import (
+    AUDIO_SUFFIXES,
+    CANCELLED,
+    SAMPLE_RATE,
+    read_audio,
+    scale_to_dbfs,
+    to_int16,
+    write_audio,
+)
 from unsep_lib.data.clips import active_spans
-from unsep_lib.files import write_text
+from unsep_lib.files import read_text, write_text
 from unsep_lib.source_spec import SourceSpec, parse_spec
 
 MIXTURE_SECONDS = 4.0  # arXiv 2512.07226
 LEVEL_LOW, LEVEL_HIGH = -25.0, -20.0  # dBFS, range of a source's RMS over the mixture (arXiv 2512.07226)
 MIXTURE_PEAK = 0.95  # arXiv 2512.07226
+CANCELLING_PEAK = 1e-6  # of the largest reference: a sum of less is rounding
 LEAST_OVERLAP = 1.0  # seconds of a later source that fit into the mixture, where it is that long
 
 
@@ -61,8 +70,15 @@ def make_mixture(
 
 
 def added(references: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The sum of references [source, time] and the references, scaled together until the sum's peak is 0.95."""
-    references = references * (MIXTURE_PEAK / references.sum(dim=0).abs().max())
+    """The sum of references [source, time] and the references, scaled together until the sum's peak is 0.95.
+
+    Raises:
+        ValueError: the references cancel each other.
+    """
+    peak = references.sum(dim=0).abs().max()
+    if peak <= CANCELLING_PEAK * references.abs().max():
+        raise ValueError("expected sources to mix, got some that cancel each other")
+    references = references * (MIXTURE_PEAK / peak)
     return references.sum(dim=0), references
 
 
@@ -87,7 +103,6 @@ def _draw_placement(
 
 
 LARGEST_16_BIT = 32767 / 32768  # what a 16-bit sample can hold
-AUDIO_SUFFIXES = (".wav", ".flac")
 
 
 def int16_tracks(mixture: Mixture) -> torch.Tensor:
@@ -130,29 +145,44 @@ def read_mixture(folder: Path | str, specs: Sequence[SourceSpec] = ()) -> Mixtur
         raise ValueError(
             f"{folder}: expected one source specification for each of {len(files)} references, got {len(specs)}"
         )
-    sources = torch.stack([reference.samples.mean(dim=0) for reference in references])
-    return Mixture(folder.name, audio.samples.mean(dim=0), sources, tuple(specs), audio.sample_rate)
+    channels = torch.stack([audio.samples, *(reference.samples for reference in references)])
+    mixture, *sources = _one_channel(channels)
+    return Mixture(folder.name, mixture, torch.stack(sources), tuple(specs), audio.sample_rate)
+
+
+def _one_channel(tracks: torch.Tensor) -> torch.Tensor:
+    """Tracks [track, time] of [track, channel, time]: the channels' mean, or the mixture's loudest one.
+
+    One choice for all, so that the references still add up to the mixture, which is the first: its loudest channel
+    where the mean of a track's channels cancels (see `audio.mono`).
+    """
+    mean, power = tracks.mean(dim=1), tracks.double().square().mean(dim=-1)
+    cancelled = mean.double().square().mean(dim=-1) < CANCELLED * power.mean(dim=-1)
+    return tracks[:, power[0].argmax()] if cancelled.any() else mean
 
 
 def _read_labels(path: Path) -> list[SourceSpec]:
+    lines = read_text(path).splitlines()
     try:
-        return [parse_spec(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return [parse_spec(line) for line in lines if line.strip()]
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 
 def _find_files(folder: Path) -> tuple[Path, list[Path]]:
-    mix = next((folder / f"mix{suffix}" for suffix in AUDIO_SUFFIXES if (folder / f"mix{suffix}").is_file()), None)
-    if mix is None:
+    audio = [file for file in folder.iterdir() if file.suffix.lower() in AUDIO_SUFFIXES and file.is_file()]
+    mixes = sorted((file for file in audio if file.stem.lower() == "mix"), key=_wav_first)
+    if not mixes:
         raise ValueError(f"{folder}: expected a mix.wav or mix.flac, found none")
-    files = [
-        file
-        for file in folder.iterdir()
-        if file.suffix in AUDIO_SUFFIXES and file.stem.split("_")[0] in ("source", "real")
-    ]
+    files = [file for file in audio if file.stem.lower().split("_")[0] in ("source", "real")]
     if not files:
         raise ValueError(f"{folder}: expected references source_*.wav or real_*.wav, found none")
-    return mix, sorted(files, key=_natural)
+    return mixes[0], sorted(files, key=_natural)
+
+
+def _wav_first(path: Path) -> tuple[int, str]:
+    known = (".wav", ".flac")
+    return known.index(path.suffix) if path.suffix in known else len(known), path.name
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
@@ -168,7 +198,8 @@ def read_mixtures(folder: Path | str, specs: Sequence[SourceSpec] = ()) -> list[
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder of mixtures")
-    folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    hidden = (".", "__MACOSX")  # the latter: what macOS adds to a zip
+    folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(hidden))
     if not folders:
         raise ValueError(f"{folder}: expected a subfolder for each mixture, found none")
     return [read_mixture(path, specs) for path in folders]

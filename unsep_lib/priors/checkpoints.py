@@ -64,7 +64,8 @@ class Card(TypedDict):
 
 def home() -> Path:
     """The folder of the user's own priors and training runs: `$UNSEP_HOME`, or the platform's data folder."""
-    return Path(os.environ.get("UNSEP_HOME") or platformdirs.user_data_dir("unsep"))
+    own = os.path.expanduser(os.environ.get("UNSEP_HOME", ""))  # noqa: PTH111
+    return Path(own or platformdirs.user_data_dir("unsep"))
 
 
 def available_priors() -> dict[str, Path]:
@@ -149,6 +150,10 @@ def card_of(path: Path | str) -> Card:
     found = card.get("format") if isinstance(card, dict) else card
     if not isinstance(found, str) or found not in LOADERS:
         raise ValueError(f"{path}: expected a prior of format {' or '.join(LOADERS)}, got {found!r}")
+    try:
+        _check_labels(card.get("labels"))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     return card
 
 

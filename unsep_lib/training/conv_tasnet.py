@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -70,6 +71,7 @@ class ControlRun:
     seconds: float = 0.0
     loss: float = 0.0
     curve: list[dict[str, float]] = field(default_factory=list)
+    diverged: bool = False
 
 
 def train_control(
@@ -92,26 +94,47 @@ def train_control(
     (weights stay float32) is faster on processors with AMX; `workers` processes read the same crops ahead of time.
 
     Raises:
-        ValueError: no training clips of a kind, or another recipe's state in `folder`.
+        ValueError: no training clips of a kind, another recipe's state in `folder`, or a loss that is not finite: then
+            `folder` keeps the last good state.
     """
     with alone(folder := Path(folder)):
         run = _start(folder / STATE_FILE, config, device)
         draw = partial(_drawn, [_stream(clips, config) for clips in (speech, sounds)], config)
         batches = prefetched(draw, run.step, workers)
         torch.set_flush_denormal(True)
-        saved = time.monotonic()
+        saved, saved_step = time.monotonic(), run.step
         try:
             while config.progress(run.seconds) < 1.0:
-                _step(run, batches, config, bfloat16)
-                if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                began = time.monotonic()
+                loss, norm = _gradient(run, batches, config, bfloat16)
+                if not math.isfinite(loss + norm):
+                    run.diverged = True
+                    raise ValueError(_diverged(folder, run.step + 1, loss, saved_step))
+                if time.monotonic() - saved > CHECKPOINT_SECONDS:  # these weights have just given a finite loss
+                    paused = time.monotonic()
                     _save(run, folder, config, validation)
-                    saved = time.monotonic()
+                    saved, saved_step = time.monotonic(), run.step
+                    began += saved - paused
+                _advance(run, loss, began, config)
                 if on_step is not None:
                     on_step(run, config)
+            run.diverged = not _is_finite(run.control)
+            if run.diverged:
+                raise ValueError(_diverged(folder, run.step, math.nan, saved_step))
         finally:
             torch.set_flush_denormal(False)
-            _save(run, folder, config, validation)
+            if not run.diverged and _is_finite(run.control):
+                _save(run, folder, config, validation)
     return folder / CONTROL_FILE
+
+
+def _is_finite(control: Control) -> bool:
+    return all(bool(tensor.isfinite().all()) for tensor in control.state_dict().values())
+
+
+def _diverged(folder: Path, step: int, loss: float, saved_step: int) -> str:
+    kept = f"step {saved_step} is kept there" if saved_step else "nothing was written"
+    return f"{folder}: the loss of step {step} is {loss}; {kept}"
 
 
 def improvement(control: Control, mixtures: Sequence[Mixture]) -> float:
@@ -163,22 +186,29 @@ def _drawn(streams: Sequence[CropStream], config: ControlConfig, step: int) -> t
     return torch.stack(crops, dim=1)
 
 
-def _step(run: ControlRun, batches: Iterator[torch.Tensor], config: ControlConfig, bfloat16: bool) -> None:
-    began = time.monotonic()
+def _gradient(
+    run: ControlRun, batches: Iterator[torch.Tensor], config: ControlConfig, bfloat16: bool
+) -> tuple[float, float]:
+    """Leave the loss's clipped gradient; returns the loss and the gradient's norm."""
     from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio  # imports matplotlib
 
     sources = next(batches).to(next(run.control.parameters()).device)
     with torch.autocast(sources.device.type, torch.bfloat16, enabled=bfloat16):
         estimates = run.control(sources.sum(dim=1)).float()
     loss = -scale_invariant_signal_distortion_ratio(estimates, sources, zero_mean=True).mean()
-    for group in run.optimiser.param_groups:
-        group["lr"] = config.rate(run.seconds)
     run.optimiser.zero_grad(set_to_none=True)
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(run.control.parameters(), config.gradient_clip)
+    norm = torch.nn.utils.clip_grad_norm_(run.control.parameters(), config.gradient_clip)
+    return loss.item(), norm.item()
+
+
+def _advance(run: ControlRun, loss: float, began: float, config: ControlConfig) -> None:
+    """Apply the gradient and count the step; `began`: when it began."""
+    for group in run.optimiser.param_groups:
+        group["lr"] = config.rate(run.seconds)
     run.optimiser.step()
     run.step += 1
-    run.loss += (loss.item() - run.loss) / min(run.step, 50)
+    run.loss += (loss - run.loss) / min(run.step, 50)
     run.seconds += time.monotonic() - began
 
 
@@ -221,9 +251,12 @@ def main(argv: Sequence[str] | None = None) -> int:
                 bfloat16=arguments.bfloat16, workers=arguments.workers, on_step=show,
             )  # fmt: skip
         print(path)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"unsep: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("unsep: interrupted", file=sys.stderr)
+        return 130
     return 0
 
 
