@@ -56,6 +56,9 @@ def process_pool(workers: int, threads: int) -> Iterator[ProcessPoolExecutor]:
         raise
     except BaseException:
         children = list((pool._processes or {}).values())
+        # Python 3.11 gives the loss of the workers to cancelled work too, and prints that it may not.
+        for item in list(pool._pending_work_items.values()):
+            item.future.set_exception = lambda error: None  # type: ignore[method-assign]
         pool.shutdown(wait=False, cancel_futures=True)
         for child in children:
             child.terminate()
@@ -83,7 +86,8 @@ class _Spawn(SpawnContext):
 def _start_worker(threads: int) -> None:
     import torch
 
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # At Ctrl-C the parent ends its workers: if they ended by themselves, the pool would print errors of its own.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     end_with_parent()
     torch.set_num_threads(threads)

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
-from unsep_lib.files import read_text
-
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
     from pydantic_core import ErrorDetails
@@ -42,7 +40,7 @@ def read_toml(path: Path, kind: type[Settings]) -> Settings:
         ValueError: no TOML, or a key that is unknown, missing, of the wrong type or impossible, named.
     """
     try:
-        table = tomllib.loads(read_text(path))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not a TOML file ({error})") from error
     return checked(kind, table, str(path))

@@ -93,7 +93,7 @@ def test_ctrl_c_ends_a_sweep_and_its_workers_with_one_line(rows, home, tmp_path)
 @pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.full)])
 def test_a_sweep_killed_again_and_again_repeats_no_row_and_ends_in_the_same_table(kills, home, tmp_path, one_thread):
     config, out = write_config(tmp_path, seeds=kills * ROWS_A_KILL // 2), tmp_path / "out"
-    experiment, moments = load_experiment(config), random.Random()
+    experiment, moments = load_experiment(config), random.Random(random.random())
     rows = len(plan(experiment))
     command = [sys.executable, "-c", COMMAND, "experiment", str(config), "--out", str(out)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
