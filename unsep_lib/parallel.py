@@ -58,7 +58,7 @@ def process_pool(workers: int, threads: int) -> Iterator[ProcessPoolExecutor]:
         children = list((pool._processes or {}).values())
         # Python 3.11 gives the loss of the workers to cancelled work too, and prints that it may not.
         for item in list(pool._pending_work_items.values()):
-            item.future.set_exception = lambda error: None  # type: ignore[method-assign]
+            item.future.set_exception = lambda error: None  # type: ignore[assignment,method-assign]
         pool.shutdown(wait=False, cancel_futures=True)
         for child in children:
             child.terminate()
