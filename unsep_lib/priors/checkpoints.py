@@ -153,7 +153,7 @@ def card_of(path: Path | str) -> Card:
     try:
         _check_labels(card.get("labels"))
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{path}: the weights do not fit their card ({error})") from error
     return card
 
 
