@@ -7,7 +7,7 @@ import zipfile
 import numpy
 import pytest
 
-from unsep_lib.data.unpack import Limits, unpack
+from unsep_lib.data.fetch import Limits, unpack
 
 
 def zip_of(path, members, compression=zipfile.ZIP_STORED):

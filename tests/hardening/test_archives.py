@@ -10,7 +10,7 @@ import pytest
 
 from hardening.audio_faults import recorded
 from hardening.cases import Entry, Fault, identified, judge
-from unsep_lib.data.unpack import unpack
+from unsep_lib.data.fetch import unpack
 
 
 def zipped(folder, *members, method=zipfile.ZIP_DEFLATED):
