@@ -9,8 +9,9 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future, InvalidStateError, ProcessPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any, TypeVar
 
@@ -56,15 +57,20 @@ def process_pool(workers: int, threads: int) -> Iterator[ProcessPoolExecutor]:
         raise
     except BaseException:
         children = list((pool._processes or {}).values())
-        # Python 3.11 gives the loss of the workers to cancelled work too, and prints that it may not.
         for item in list(pool._pending_work_items.values()):
-            item.future.set_exception = lambda error: None  # type: ignore[assignment,method-assign]
+            item.future.set_exception = partial(_lost, item.future)  # type: ignore[method-assign]
         pool.shutdown(wait=False, cancel_futures=True)
         for child in children:
             child.terminate()
         raise
     finally:
         pool.shutdown()
+
+
+def _lost(work: Future[Any], error: BaseException | None) -> None:
+    """Give `work` the loss of its worker; Python 3.11 gives it to cancelled work too, which may not be."""
+    with suppress(InvalidStateError):
+        Future.set_exception(work, error)
 
 
 class _QuietProcess(SpawnProcess):

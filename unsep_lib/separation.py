@@ -237,8 +237,8 @@ def separate(
     own; steps: noise levels, None for the solver's number; prior: name → file, of priors that are not found by name;
     device, precision: where and in what networks compute (float32 or bfloat16), by default the fastest on the CPU;
     start: an estimate of each source, such as another separator's, of the mixture's rate and length, at which the
-    solver's last restart begins; on_step(snapshot), on_window(done, all), on_block(sources, own) are told of each step,
-    window and finished block.
+    solver's last restart begins; on_step(snapshot), on_window(done, all), on_block(sources, own) are called after each
+    step, window and finished block.
 
     Raises:
         ValueError: no such file, samples of another shape or kind, NaN or infinity, no sources, an unknown prior, label

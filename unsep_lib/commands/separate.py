@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def separate_all(folders: Mapping[Path, Path], wanted: Request, start: Sequence[Path] = ()) -> int:
-    """Separate recordings one after another; of several, those that cannot be or are done are told and passed over.
+    """Separate recordings one after another; of several, those that cannot be, or are done, are named and passed over.
 
     Raises:
         ValueError: one of them, or the only one, could not be separated.
@@ -103,7 +103,7 @@ def recordings(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
 
 
 def _recordings_in(folder: Path) -> list[Path]:
-    """The recordings in a folder; files that may be meant and are not taken are told of."""
+    """The recordings in a folder; files that may be meant and are not taken are named."""
     from unsep_lib.audio import AUDIO_SUFFIXES, OTHER_SUFFIXES
 
     files = sorted(path for path in folder.iterdir() if path.is_file() or path.is_symlink())

@@ -143,7 +143,7 @@ def spaced(first: float, last: float, runs: int) -> list[float]:
 
 
 def _counted(on_step: OnStep, steps: int) -> OnStep:
-    """`on_step`, told of the steps of all runs together."""
+    """`on_step`, its steps counted over all runs."""
     if on_step is None:
         return None
     done = count(1)
