@@ -129,7 +129,8 @@ def test_fewer_than_one_job_is_refused(notebooks, tmp_path):
 def test_a_cell_that_never_ends_and_a_killed_kernel_are_one_sentence_and_keep_what_was_done(
     cell, message, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("unsep_lib.reproduce.run.CELL_SECONDS", 1)
+    monkeypatch.setattr("unsep_lib.reproduce.run.CELL_SECONDS", 3)
+    monkeypatch.setattr("unsep_lib.reproduce.run.TRAIN_STEP_SECONDS", 1)
     write_notebook(tmp_path / "notebooks" / "00_first.ipynb", "print('before')", cell)
     with pytest.raises(ValueError, match=message):
         reproduce(tmp_path / "notebooks", "smoke", tmp_path / "out")

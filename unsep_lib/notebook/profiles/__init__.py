@@ -14,7 +14,8 @@ from unsep_lib.settings import located, located_weights, read_toml
 DEFAULT_PROFILE = "tutorial"
 PROFILE_VARIABLE = "UNSEP_PROFILE"
 PROFILES = Path(__file__).parent
-Count = Annotated[StrictInt, Field(gt=0)]
+MOST = 10**9  # of anything that is counted
+Count = Annotated[StrictInt, Field(gt=0, le=MOST)]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
