@@ -283,6 +283,7 @@ def test_a_separation_begins_at_given_estimates_and_says_how_sure_it_is(priors):
     )
     assert not torch.allclose(free.sources, begun.sources)
     torch.testing.assert_close(begun.sources.sum(dim=0) + begun.residual, samples)
+    assert separate(samples, priors, SAMPLE_RATE, solver="projection-mean", steps=1).confidence is None
     assert len(begun.confidence) == 2 and begun.report["confidence"][0]["agreement"] == begun.confidence[0].agreement
 
 

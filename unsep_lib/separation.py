@@ -120,7 +120,7 @@ class Separation(Mapping[str, torch.Tensor]):
 
     `found["speech"]`, `found["sound:Cello"]`; equal sources are numbered: `found["speech_1"]`. The sources and the
     residual add up to the recording. sources: all of them [source, channel, time]; seconds: how long it took;
-    confidence: of each source, from a solver that had several answers to compare.
+    confidence: of each source, from a solver on whose answers it was fitted, the default.
     """
 
     request: Request = field(repr=False)
@@ -598,7 +598,7 @@ def _report(
 
 def _confidence(wanted: Request, agreed: Sequence[torch.Tensor]) -> tuple[Confidence, ...] | None:
     """How far each source can be trusted, from the agreements [source] of the windows; equal sources share theirs."""
-    if not agreed:
+    if not agreed or not wanted.solver.calibrated:
         return None
     alike, groups = torch.stack(list(agreed)).mean(dim=0).tolist(), interchangeable(wanted.priors)
     shared = [[value for value, other in zip(alike, groups, strict=True) if other == own] for own in groups]

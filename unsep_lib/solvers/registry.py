@@ -92,6 +92,7 @@ SOLVERS = _table(
         fewest=6,
         steps=30,
         summary="restarts of Dirac samples, sharpened by the Wiener filter (default)",
+        calibrated=True,
     ),
     Restarts(
         "dirac-agreed",

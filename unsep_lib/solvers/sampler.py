@@ -30,11 +30,16 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Solver(ABC):
-    """A named way to separate. steps: its usual number of noise levels; summary: a few words for lists."""
+    """A named way to separate.
+
+    steps: its usual number of noise levels; summary: a few words for lists; calibrated: whether `Confidence` was fitted
+    on its answers.
+    """
 
     name: str
     steps: int = field(default=40, kw_only=True)
     summary: str = field(default="", kw_only=True)
+    calibrated: bool = field(default=False, kw_only=True)
 
     @abstractmethod
     def run(
