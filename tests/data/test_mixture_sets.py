@@ -127,6 +127,8 @@ def test_an_interrupted_set_is_completed_without_making_the_rest_again(clips, tm
     before = files(tmp_path / "set")
     middle = tmp_path / "set" / "2speakers_00001"
     middle.rename(middle.with_name(".2speakers_00001.partial"))
+    (tmp_path / "set" / ".2speakers_00007.partial").mkdir()
+    (tmp_path / "set" / ".2speakers_00007.partial" / "mix.flac").write_text("half")
 
     def counted(recipe):
         made.append(recipe.name)

@@ -141,6 +141,7 @@ def draw_crop(clip: Clip, generator: numpy.random.Generator, dtype: torch.dtype 
     raise ValueError(f"{clip.file}: no audible piece of {seconds:g} s found in {DRAWS} draws")
 
 
+UNFINISHED = ".partial"  # ends the name of a mixture's folder until all its files are there
 RECORD = "set.json"
 MOST_MIXTURES = 100_000  # their names have five digits
 CHUNK = 4  # mixtures a worker makes at a time
@@ -276,6 +277,8 @@ def _write(
 ) -> str:
     record = _record(mixtures)
     _check_folder(folder, mixtures, record)
+    for stopped in folder.glob(f".{mixtures.task}_*{UNFINISHED}"):
+        shutil.rmtree(stopped)
     written = spread(partial(_write_one, folder), mixtures.recipes, workers, CHUNK)
     if not (folder / RECORD).is_file():
         write_json(folder / RECORD, record)
@@ -315,7 +318,7 @@ def _check_folder(folder: Path, mixtures: MixtureSet, record: dict[str, object])
 
 
 def _write_one(folder: Path, recipe: Recipe) -> bytes:
-    target, partial_folder = folder / recipe.name, folder / f".{recipe.name}.partial"
+    target, partial_folder = folder / recipe.name, folder / f".{recipe.name}{UNFINISHED}"
     if not target.is_dir():
         shutil.rmtree(partial_folder, ignore_errors=True)
         write_mixture(partial_folder, mixture_of(recipe))
