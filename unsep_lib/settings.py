@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import tomllib
 from collections.abc import Sequence
@@ -88,6 +89,20 @@ def _keys(kind: type[Any], inside: Sequence[int | str]) -> list[str]:
     for part in inside:
         kind = get_args(kind)[0] if isinstance(part, int) else get_type_hints(kind)[part]
     return list(get_type_hints(kind))
+
+
+def imported(path: str, what: str) -> object:
+    """What `module:name` names in Python; `what` says in the sentence what was expected there.
+
+    Raises:
+        ValueError: no such module, or no such name in it.
+    """
+    module, _, name = path.partition(":")
+    try:
+        found: object = vars(importlib.import_module(module))[name]
+    except (ImportError, KeyError) as error:
+        raise ValueError(f"expected {what} at {path!r}, found none ({error})") from error
+    return found
 
 
 def located(name: str, beside: Path | None = None) -> str:

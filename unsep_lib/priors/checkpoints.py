@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import io
 import itertools
@@ -28,6 +27,7 @@ from unsep_lib.networks.unet import PATCH, CompactConfig, CompactNetwork
 from unsep_lib.priors.base import Prior
 from unsep_lib.priors.edm import EdmPrior, fastest_precision
 from unsep_lib.priors.epsilon import EpsilonPrior
+from unsep_lib.settings import imported
 from unsep_lib.source_spec import SourceSpec, parse_spec
 
 FORMAT = "unsep-compact-1"  # names the network and preconditioning that the tensors belong to
@@ -197,11 +197,7 @@ def names_python(name: str | Path) -> bool:
 
 
 def _imported(path: str) -> Prior:
-    module, _, name = path.partition(":")
-    try:
-        found = vars(importlib.import_module(module))[name]
-    except (ImportError, KeyError) as error:
-        raise ValueError(f"expected a prior at {path!r}, found none ({error})") from error
+    found = imported(path, "a prior")
     if not isinstance(found, Prior) and callable(found):
         try:
             inspect.signature(found).bind()

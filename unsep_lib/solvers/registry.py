@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import torch
 
 from unsep_lib.priors.base import GaussianPrior, Prior
 from unsep_lib.priors.paper_schedule import PAPER_STEPS, paper_sigma
+from unsep_lib.settings import imported
 from unsep_lib.solvers.daps import Daps
 from unsep_lib.solvers.dirac import Dirac
 from unsep_lib.solvers.guidance import (
@@ -171,19 +172,9 @@ def solver_named(solver: str | Solver) -> Solver:
     if solver in SOLVERS:
         return SOLVERS[solver]
     if SOLVER_PATTERN.fullmatch(solver):
-        return _imported(solver)
+        found = imported(solver, "a solver or a rule")
+        return found if isinstance(found, Solver) else sampler_of(cast(Rule, found), solver)
     raise ValueError(f"unknown solver {solver!r}: known are {', '.join(SOLVERS)}, or module:name for one of your own")
-
-
-def _imported(path: str) -> Solver:
-    module, _, name = path.partition(":")
-    try:
-        found = vars(importlib.import_module(module))[name]
-    except (ImportError, KeyError) as error:
-        raise ValueError(f"expected a solver or a rule at {path!r}, found none ({error})") from error
-    if isinstance(found, Solver):
-        return found
-    return sampler_of(found, path)
 
 
 def sampler_of(rule: Rule, name: str = "own") -> Solver:
