@@ -436,14 +436,15 @@ def load_priors(
     device: str = "cpu",
     precision: torch.dtype | None = None,
 ) -> list[Prior]:
-    """The prior of each source, each file read once; `files` maps names to files to use instead.
+    """The prior of each source, of one mixture or of many, each file read once.
 
-    precision: what the networks multiply matrices in, torch.float32 or torch.bfloat16; None is the fastest on `device`.
+    files: names → files to use instead, or module:name. precision: what the networks multiply matrices in,
+    torch.float32 or torch.bfloat16; None is the fastest on `device`.
 
     Raises:
         ValueError: an unknown prior or label, or no source at all.
     """
-    check_count(sources)
+    check_count(sources[:1])
     loaded, specs = {}, [parse_spec(source) if isinstance(source, str) else source for source in sources]
     for spec in specs:
         if spec.prior not in loaded:
