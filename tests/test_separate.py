@@ -174,7 +174,7 @@ def test_priors_are_loaded_once_by_name_and_labelled(home, monkeypatch):
         load_priors([parse_spec("sound:Gong")])
     with pytest.raises(ValueError, match="expected at least one source"):
         load_priors([])
-    assert len(load_priors(["sound"] * 40)) == 40  # the sources of many mixtures; one mixture's are counted in `separate`
+    assert len(load_priors(["sound"] * 40)) == 40  # of many mixtures; one mixture's are counted in `separate`
 
 
 def in_windows(mixture, separate_window, groups):

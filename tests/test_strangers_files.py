@@ -62,14 +62,14 @@ def test_a_recording_called_like_a_track_is_never_written_over(home, tmp_path, c
     (tmp_path / "residual").mkdir()
     before = speech.read_bytes()
     assert main(["separate", str(speech), *WORDS, "--out", str(tmp_path)]) == 2
-    assert "speech.wav: this recording would be overwritten" in capsys.readouterr().err
+    assert "speech.wav: this input would be overwritten" in capsys.readouterr().err
     with pytest.raises(ValueError, match="would be overwritten"):
         separate_file(speech, ["speech"], tmp_path, solver="projection", steps=1)
     with pytest.raises(ValueError, match="would be overwritten"):
         separate(speech, ["speech"], solver="projection", steps=1).save(tmp_path)
     inner = write(tmp_path / "residual" / "residual.wav", noise(500).numpy())
     assert main(["separate", str(speech), str(inner), *WORDS, "--out", str(tmp_path)]) == 2
-    assert "residual.wav: this recording would be overwritten" in capsys.readouterr().err
+    assert "residual.wav: this input would be overwritten" in capsys.readouterr().err
     assert speech.read_bytes() == before and names(tmp_path) == {"home", "speech.wav", "residual"}
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from unsep_lib.commands import Subparsers, bench, checkpoint, data, evaluate, notebooks, printable, separate, train
+from unsep_lib.parallel import Stopped, stoppable
 from unsep_lib.versions import __version__
 
 COMMANDS = (
@@ -56,8 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.epilog = "\n".join(listed.lines)
     try:
         arguments = parser.parse_args(argv)
-        code: int = arguments.run(arguments)
-        sys.stdout.flush()
+        with stoppable():
+            code: int = arguments.run(arguments)
+            sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still in the buffer is not wanted either
         return NO_READER
@@ -69,6 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return refuse(str(error))
     except OSError as error:
         return refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except Stopped as stopped:
+        print(f"unsep: stopped by {stopped}", file=sys.stderr)
+        return stopped.exit_code
     except KeyboardInterrupt:
         print("unsep: interrupted", file=sys.stderr)
         return INTERRUPTED

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout, lock_descriptor
@@ -17,6 +18,7 @@ LOCK = ".lock"
 STAGING = ".staging.partial"
 LONGEST_PREFIX = 100  # bytes of a target's name in that of its temporary file; most systems allow 255 in all
 HASH_BLOCK = 1 << 20  # bytes read at a time when hashing: keeps memory flat for any file
+HEAD = 1 << 16  # bytes by which a text is told from a recording
 
 
 @contextlib.contextmanager
@@ -56,6 +58,39 @@ def _held_temporary(target: Path) -> tuple[int, Path]:
         os.close(handle)
 
 
+def refuse_overwriting(targets: Iterable[Path | str], inputs: Iterable[Path | str] = (), *, text: bool = False) -> None:
+    """Raise ValueError if one of `targets`, the files to be written, is one of `inputs`, the files that are read.
+
+    A folder or a device in a target's place is refused too. text: the targets are texts; one that is there already and
+    is none, such as a recording or a prior, is refused.
+    """
+    existing = [target for target in map(Path, targets) if target.exists()]
+    read = {_place_of(path) for path in map(Path, inputs) if path.is_file()} if existing else set()
+    for target in existing:
+        if not target.is_file():
+            raise ValueError(f"{target}: expected a file to write, found a folder or a device")
+        if _place_of(target) in read:
+            raise ValueError(f"{target}: this input would be overwritten; choose another place for the output")
+        if text and not _is_text(target):
+            raise ValueError(f"{target}: this file is no text and would be overwritten; choose another name")
+
+
+def _place_of(path: Path) -> tuple[int, int]:
+    """What a file is known by on this machine, under any of its names."""
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def _is_text(path: Path) -> bool:
+    with path.open("rb") as stream:
+        head = stream.read(HEAD)
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in head
+
+
 def clear_partials(folder: Path | str) -> None:
     """Remove the temporary files in `folder` (not below it) that a killed process left; others' are kept."""
     for partial in Path(folder).glob(".*-*.partial*"):
@@ -75,6 +110,8 @@ def alone(target: Path | str, *, file: bool = False) -> Iterator[None]:
     """
     target = Path(target)
     folder, name = (target.parent, f".{target.name}{LOCK}") if file else (target, LOCK)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"cannot write to {folder}: it is a file, expected a folder")
     try:
         missing = [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The same work in several processes."""
+"""The same work in several processes, and work that signals stop."""
 
 from __future__ import annotations
 
@@ -15,8 +15,56 @@ from functools import partial
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any, TypeVar
 
+STOPPING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has no SIGHUP
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+class Stopped(KeyboardInterrupt):
+    """A scheduler, `kill` or a closed terminal ends this process, by the signal that this says."""
+
+    def __init__(self, number: int):
+        super().__init__(signal.Signals(number).name)
+        self.exit_code = 128 + number  # the shell's
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Have SIGTERM and SIGHUP raise `Stopped` in the block, so that it ends as at Ctrl-C: what is done is kept.
+
+    The first one counts, others are ignored while the block ends. A signal that is ignored already (as SIGHUP under
+    `nohup`) stays so. Only for the main thread; in others nothing changes.
+    """
+
+    def stop(number: int, _: object) -> None:
+        for other in handled:
+            signal.signal(other, signal.SIG_IGN)
+        raise Stopped(number)
+
+    main = threading.current_thread() is threading.main_thread()
+    handled = [number for number in STOPPING if main and signal.getsignal(number) == signal.SIG_DFL]
+    try:
+        for number in handled:
+            signal.signal(number, stop)
+        yield
+    finally:
+        for number in handled:
+            signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let Ctrl-C and the signals of `stoppable` wait until the block has ended, so that it is done whole."""
+    waiting: list[int] = []
+    numbers = [signal.SIGINT, *STOPPING] if threading.current_thread() is threading.main_thread() else []
+    before = {number: signal.signal(number, lambda number, _: waiting.append(number)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in waiting:
+            signal.raise_signal(number)
 
 
 def spread(

@@ -30,12 +30,12 @@ from unsep_lib.audio import (
     read_audio,
     rms_dbfs,
 )
-from unsep_lib.files import alone, clear_partials, sha256, staged, write_bytes, write_json
+from unsep_lib.files import alone, clear_partials, refuse_overwriting, sha256, staged, write_bytes, write_json
 from unsep_lib.priors.base import Prior
 from unsep_lib.priors.checkpoints import find_prior, load_prior, names_python
 from unsep_lib.solvers import DEFAULT_SOLVER, Snapshot, Solver, solve_judged, solver_named
 from unsep_lib.solvers.agreement import Confidence
-from unsep_lib.source_spec import SourceSpec, file_names, parse_spec
+from unsep_lib.source_spec import RESIDUAL, SourceSpec, file_names, parse_spec
 from unsep_lib.versions import peak_memory_mb, versions
 from unsep_lib.windows import (
     Recording,
@@ -89,7 +89,7 @@ class Request:
     @property
     def tracks(self) -> list[str]:
         """The WAV files' names: the sources', then the residual's."""
-        return [f"{name}.wav" for name in (*self.names, "residual")]
+        return [f"{name}.wav" for name in (*self.names, RESIDUAL)]
 
     def metadata(self) -> dict[str, object]:
         """What a report says of it."""
@@ -182,7 +182,7 @@ class Separation(Mapping[str, torch.Tensor]):
             ValueError: the folder cannot be written to, or the recording itself would be overwritten.
         """
         folder = Path(folder)
-        refuse_overwriting([Path(self.mixture)], {folder / name for name in self.request.tracks})
+        refuse_losing([Path(self.mixture)], [folder], self.request)
         with alone(folder), staged(folder) as staging:
             for name, samples in zip(self.request.tracks, (*self.sources, self.residual), strict=True):
                 with track(staging / name, self.sample_rate, len(samples)) as write:
@@ -194,13 +194,13 @@ class Separation(Mapping[str, torch.Tensor]):
         """A table of players for a notebook, one per source and one of the residual, all at one gain."""
         from unsep_lib.figures.players import player_table
 
-        return player_table({"separated": dict(self) | {"residual": self.residual}}, self.sample_rate)
+        return player_table({"separated": dict(self) | {RESIDUAL: self.residual}}, self.sample_rate)
 
     def _repr_html_(self) -> str:
         trust = self.confidence or ("",) * len(self)
         rows = "".join(
             f"<tr><td>{html.escape(name)}</td><td>{rms_dbfs(samples):.1f} dBFS</td><td>{one}</td></tr>"
-            for (name, samples), one in zip((*self.items(), ("residual", self.residual)), (*trust, ""), strict=True)
+            for (name, samples), one in zip((*self.items(), (RESIDUAL, self.residual)), (*trust, ""), strict=True)
         )
         length = self.residual.shape[-1] / self.sample_rate
         return (
@@ -297,7 +297,7 @@ def separate_file(
         else request(sources, solver=solver, steps=steps, seed=seed, prior=prior, device=device, precision=precision)
     )
     inputs = [path, *map(Path, start or [])]
-    refuse_overwriting(inputs, {out / name for name in wanted.tracks})
+    refuse_losing(inputs, [out], wanted)
     with alone(out):
         recording, key = survey(path), wanted.key(*inputs)
         begun = None if start is None else _stacked([survey(one) for one in start], recording, wanted)
@@ -561,14 +561,14 @@ def as_samples(mixture: object) -> torch.Tensor:
     return samples
 
 
-def refuse_overwriting(inputs: Iterable[Path], tracks: Iterable[Path]) -> None:
-    """Raise ValueError if a track to be written is one of the recordings."""
-    existing = [path for path in inputs if path.is_file()]
-    for target in tracks:
-        if target.exists() and any(path.samefile(target) for path in existing):
-            raise ValueError(
-                f"{target}: this recording would be overwritten by a track of its name; choose another folder"
-            )
+def refuse_losing(inputs: Iterable[Path], folders: Iterable[Path], wanted: Request) -> None:
+    """Raise ValueError if writing the tracks into one of the folders would write over one of the inputs, or remove it.
+
+    What a stopped run left in `UNFINISHED`, where it can be played, is removed when the next one begins.
+    """
+    written = [folder / name for folder in folders for name in (*wanted.tracks, REPORT)]
+    removed = [path for folder in folders for path in (folder / UNFINISHED).glob("*") if path.is_file()]
+    refuse_overwriting([*written, *removed], inputs)
 
 
 def is_done(path: Path, folder: Path, wanted: Request) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import count
 
 SPEC_PATTERN = re.compile(r"(\w[\w.-]*)(?::([^:/\\]+))?")
+RESIDUAL = "residual"  # the name of the track of what no source explains
 LONGEST_SLUG = 200  # bytes; a file's name has at most 255 on most systems
 UNSAFE = re.compile(r'[<>:"/\\|?*]')  # signs that a file name cannot have on one system or another
 
@@ -53,9 +54,9 @@ def parse_spec(text: str) -> SourceSpec:
 
 
 def file_names(specs: Sequence[SourceSpec]) -> list[str]:
-    """A file name's stem for each source, all different on any system; equal ones are numbered from 1."""
+    """A file name's stem for each source, all different on any system, none `residual`; equal ones are numbered."""
     slugs = [spec.slug for spec in specs]
-    totals = Counter(slug.casefold() for slug in slugs)
+    totals = Counter([RESIDUAL, *(slug.casefold() for slug in slugs)])
     taken = {slug.casefold() for slug in slugs if totals[slug.casefold()] == 1}
     names = []
     for slug in slugs:

@@ -102,7 +102,7 @@ def test_the_notebooks_own_folder_and_an_empty_one_are_refused(tmp_path, capsys)
     with pytest.raises(ValueError, match="no notebooks found"):
         write_student_edition(tmp_path, tmp_path / "out")
     assert main(["course", "--out", str(REPOSITORY / "notebooks")]) == 2
-    assert "solutions would be lost" in capsys.readouterr().err
+    assert "this input would be overwritten" in capsys.readouterr().err
 
 
 @pytest.fixture

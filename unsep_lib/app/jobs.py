@@ -24,7 +24,7 @@ from unsep_lib.audio import SAMPLE_RATE, mono, resample
 from unsep_lib.priors.checkpoints import available_priors, card_of
 from unsep_lib.separation import Separation, separate
 from unsep_lib.solvers import Snapshot
-from unsep_lib.source_spec import SourceSpec, file_names
+from unsep_lib.source_spec import RESIDUAL, SourceSpec, file_names
 from unsep_lib.windows import window_starts
 
 POLL_SECONDS = 0.2  # between looks at the queue, and the longest that Cancel takes while waiting
@@ -163,7 +163,7 @@ def resampled_length(samples: int, rate: int) -> int:
 
 def tracks_of(separation: Separation) -> dict[str, torch.Tensor]:
     """File name's stem → samples [channel, time], the residual last; they add up to the recording."""
-    return dict(separation) | {"residual": separation.residual}
+    return dict(separation) | {RESIDUAL: separation.residual}
 
 
 def at_working_rate(samples: torch.Tensor, sample_rate: int) -> torch.Tensor:

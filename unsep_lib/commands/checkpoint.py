@@ -38,10 +38,12 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run_import(arguments: argparse.Namespace) -> int:
     """Import the file and say where the prior lies."""
-    from unsep_lib.priors.checkpoints import prior_file
+    from unsep_lib.priors.checkpoints import card_of, prior_file
     from unsep_lib.priors.released import import_released
 
     target = prior_file(arguments.name)
+    if target.is_file() and not {"source", "untrained"} & card_of(target).keys():
+        raise ValueError(f"expected a name that no trained prior has, got {arguments.name!r}, which is {target}")
     card = import_released(arguments.file, target, arguments.accept_new_hash)
     print(f"{described(target, card)}; licence {card['licence']}")
     return 0

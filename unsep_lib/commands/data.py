@@ -107,17 +107,20 @@ def run_fetch(arguments: argparse.Namespace) -> int:
 def run_prepare(arguments: argparse.Namespace) -> int:
     """Prepare a corpus, and say what it holds and what was skipped."""
     from unsep_lib.data.prepare import prepare
-    from unsep_lib.files import alone
-    from unsep_lib.reproduce.corpus_report import write_page
+    from unsep_lib.files import alone, refuse_overwriting
+    from unsep_lib.reproduce.corpus_report import page_file, write_page
 
-    with progress_bar("files") as show:
-        prepared = prepare(
-            arguments.root, arguments.out, corpus=arguments.corpus, label=arguments.label, split=arguments.split,
-            fresh=arguments.fresh, workers=arguments.workers, on_file=show, on_read=_show_left_out,
-        )  # fmt: skip
-    _say(arguments.out, prepared)
-    if arguments.page:
-        with alone(arguments.page):
+    with contextlib.ExitStack() as held:
+        if arguments.page:
+            held.enter_context(alone(arguments.page))
+            refuse_overwriting([page_file(arguments.page)], [arguments.out], text=True)
+        with progress_bar("files") as show:
+            prepared = prepare(
+                arguments.root, arguments.out, corpus=arguments.corpus, label=arguments.label, split=arguments.split,
+                fresh=arguments.fresh, workers=arguments.workers, on_file=show, on_read=_show_left_out,
+            )  # fmt: skip
+        _say(arguments.out, prepared)
+        if arguments.page:
             print(write_page(arguments.page, prepared.clips[0].corpus, arguments.root, prepared))
     return 0
 

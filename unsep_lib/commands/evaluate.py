@@ -62,8 +62,10 @@ def run(arguments: argparse.Namespace) -> int:
     from contextlib import nullcontext
 
     from unsep_lib.evaluation.evaluate import evaluate, oracle
-    from unsep_lib.files import alone, write_json
+    from unsep_lib.files import alone, refuse_overwriting, write_json
 
+    if arguments.json:
+        refuse_overwriting([arguments.json], read_texts(arguments), text=True)
     apply_profile(arguments)
     check_device(arguments.device)
     shown = _Scores(dict(arguments.prior))
@@ -82,6 +84,15 @@ def run(arguments: argparse.Namespace) -> int:
     show_rest(evaluation)
     print(f"{report['peak_memory_mb']:.0f} MB at most")
     return 0
+
+
+def read_texts(arguments: argparse.Namespace) -> list[Path]:
+    """The texts that an evaluation reads or that belong to its mixtures: labels, the record of the set, the profile."""
+    from unsep_lib.data.mixture_sets import RECORD
+    from unsep_lib.notebook.profiles import profile_path
+
+    texts = [*arguments.mixtures.glob("*/labels.txt"), arguments.mixtures / RECORD]
+    return [*texts, profile_path(arguments.profile)] if arguments.profile else texts
 
 
 class _Scores:

@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(
             "expected a mixture and --out FOLDER, as in `unsep separate mix.wav --source speech --out out/`"
         )
-    from unsep_lib.separation import refuse_overwriting, request
+    from unsep_lib.separation import refuse_losing, request
     from unsep_lib.solvers import DEFAULT_SOLVER
 
     wanted = request(
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         prior=dict(arguments.prior), device=arguments.device, precision=arguments.precision,
     )  # fmt: skip
     folders = recordings(arguments.mixture, arguments.out)
-    refuse_overwriting(folders, [folder / name for folder in folders.values() for name in wanted.tracks])
+    refuse_losing([*folders, *arguments.start], list(folders.values()), wanted)
     if arguments.start and len(folders) > 1:
         raise ValueError(f"expected one mixture with --start, got {len(folders)}")
     return separate_all(folders, wanted, arguments.start)

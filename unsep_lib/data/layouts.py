@@ -72,6 +72,11 @@ def _vctk(root: Path) -> Iterator[Entry]:
         yield from (Entry(file, "", split) for file in _visible(speaker.glob("*_mic1.flac")))
 
 
+def tables_of(root: Path) -> list[Path]:
+    """The tables of labels that a corpus in `root` has where its layout is one with tables."""
+    return [root / "FSDKaggle2018.meta" / table for table in FSD_TABLES.values()]
+
+
 def _is_fsdkaggle2018(root: Path) -> bool:
     return (root / "FSDKaggle2018.meta").is_dir()
 

@@ -14,8 +14,8 @@ import torch
 
 from unsep_lib.audio import SAMPLE_RATE, SILENCE_DBFS, mono, read_audio, resample, rms_dbfs
 from unsep_lib.data.clips import Clip, active_spans, read_lines, read_manifest, stored_name, write_lines, write_manifest
-from unsep_lib.data.layouts import LAYOUTS, Entry, Layout, left_out
-from unsep_lib.files import alone, sha256
+from unsep_lib.data.layouts import LAYOUTS, Entry, Layout, left_out, tables_of
+from unsep_lib.files import alone, refuse_overwriting, sha256
 from unsep_lib.parallel import spread
 from unsep_lib.source_spec import class_label
 
@@ -122,11 +122,12 @@ def prepare(
     unless `fresh`. The other words as in `read_corpus`; on_read(prepared) is called before anything is written.
 
     Raises:
-        ValueError: as `read_corpus`, a label that no source could have, no file that can be used, or another run that
-            writes to `out`.
+        ValueError: as `read_corpus`, a label that no source could have, no file that can be used, another run that
+            writes to `out`, or an `out` that is a recording or a table of the corpus.
     """
     if label and (not label.isprintable() or set(label) & set(":/\\")):
         raise ValueError(f"expected a label in one line without ':', '/' and backslashes, got {label!r}")
+    refuse_overwriting([out, skipped_list(out)], tables_of(Path(root)), text=True)
     with alone(out, file=True):
         before = None if fresh else read_prepared(out)
         prepared = read_corpus(root, corpus, label=label, split=split, workers=workers, on_file=on_file, before=before)

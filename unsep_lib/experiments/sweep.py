@@ -15,7 +15,7 @@ from unsep_lib.experiments.methods import compute
 from unsep_lib.experiments.plan import plan
 from unsep_lib.experiments.results import table_of, write_table
 from unsep_lib.experiments.rows import Record, Row, read_record
-from unsep_lib.files import alone, clear_partials, write_json
+from unsep_lib.files import alone, clear_partials, refuse_overwriting, write_json
 from unsep_lib.parallel import process_pool
 
 if TYPE_CHECKING:
@@ -88,8 +88,9 @@ def run_sweep(
     Raises:
         ValueError: a wrong experiment, another run in `out`, or rows that failed (all others are kept).
     """
-    rows = plan(experiment)
     out = Path(out)
+    refuse_overwriting([out / TABLE], [experiment.clips] if experiment.clips else [], text=True)
+    rows = plan(experiment)
     with alone(out):
         clear_partials(out / ROWS)
         files = {row.key: out / ROWS / f"{row.key}.json" for row in rows}

@@ -114,6 +114,11 @@ BINS = 60
 MOST_BARS = 60  # classes or speakers shown one by one
 
 
+def page_file(folder: Path | str) -> Path:
+    """Where `write_page` writes."""
+    return Path(folder) / "index.html"
+
+
 def write_page(folder: Path | str, title: str, root: Path | str, prepared: Prepared, seed: int = 0) -> Path:
     """Write `folder/index.html` about a corpus that was prepared from `root`; returns its path."""
     clips = prepared.clips
@@ -130,7 +135,7 @@ def write_page(folder: Path | str, title: str, root: Path | str, prepared: Prepa
         spanless=_files(["file"], [[file_of(clip, root)] for clip in clips if not clip.spans]),
         skipped=_files(["file", "reason"], [[file_of(one, root), one.reason] for one in prepared.skipped]),
     )
-    path = Path(folder) / "index.html"
+    path = page_file(folder)
     write_text(path, page)
     return path
 

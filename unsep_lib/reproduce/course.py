@@ -11,7 +11,7 @@ from pathlib import Path
 
 import nbformat
 
-from unsep_lib.files import write_bytes, write_text
+from unsep_lib.files import refuse_overwriting, write_bytes, write_text
 
 SOLUTION, EXERCISE = "solution", "exercise"  # tags of a solved and of a blank cell
 NUMBERED = re.compile(r"^\*\*(\d+\.\d+|A\.\d+|\d+)\.?\*\*", flags=re.MULTILINE)  # **04.1** begins an exercise
@@ -76,8 +76,7 @@ def write_student_edition(notebooks: Path, out: Path) -> list[Path]:
     sources = sorted(notebooks.glob("*.ipynb"))
     if not sources:
         raise ValueError(f"{notebooks}: no notebooks found")
-    if out.resolve() == notebooks.resolve():
-        raise ValueError(f"{out}: expected another folder than the notebooks' own, whose solutions would be lost")
+    refuse_overwriting([out / source.name for source in sources], sources)
     written = []
     for source in sources:
         try:

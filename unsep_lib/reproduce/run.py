@@ -21,7 +21,7 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from traitlets.config import Config
 
 from unsep_lib.data.embedded import REPOSITORY, embedded_dir
-from unsep_lib.files import alone, clear_partials, write_json
+from unsep_lib.files import alone, clear_partials, refuse_overwriting, write_json
 from unsep_lib.notebook.profiles import PROFILE_VARIABLE, load_profile, profile_path
 from unsep_lib.notebook.start import OUT_VARIABLE
 from unsep_lib.parallel import spread
@@ -58,7 +58,8 @@ def reproduce(
     later runs of the profile are compared with.
 
     Raises:
-        ValueError: no notebooks, one that fails, another run in `out`, or fewer than one job.
+        ValueError: no notebooks, one that fails, an `out` in which they would be written over, another run there, or
+            fewer than one job.
     """
     out = out.resolve()
     if profile.endswith(".toml"):
@@ -66,6 +67,7 @@ def reproduce(
     sources = sorted(notebooks.glob("*.ipynb"))
     if not sources:
         raise ValueError(f"{notebooks}: no notebooks found")
+    refuse_overwriting([out / "notebooks" / source.name for source in sources], sources)
     with alone(out):
         for folder in (path for path in out.rglob("*") if path.is_dir()):
             clear_partials(folder)

@@ -16,7 +16,7 @@ from unsep_lib.priors.checkpoints import available_priors, home, install, prior_
 from unsep_lib.priors.edm import fastest_precision
 from unsep_lib.training.config import TrainingConfig
 from unsep_lib.training.distributed import launched
-from unsep_lib.training.loop import TrainingProgress, train_prior
+from unsep_lib.training.loop import STATE_FILE, TrainingProgress, refuse_foreign, train_prior
 
 EXAMPLE_NUMBERS = 48  # more would remember the hundreds of speakers there are to train on one by one
 ENROL_STEPS = 100  # of eight crops of two seconds
@@ -54,7 +54,7 @@ def train(
 
     Raises:
         ValueError: a name that no source could have, a manifest that is missing or damaged, `from_` together with a
-            shape, or what `TrainingConfig` and `train_prior` refuse.
+            shape, a prior of this name that another run made, or what `TrainingConfig` and `train_prior` refuse.
     """
     if from_ and (widths or blocks):
         raise ValueError("expected --from, which keeps its prior's shape, or --widths and --blocks, got both")
@@ -64,8 +64,11 @@ def train(
         minutes=minutes, steps=steps, batch=batch, seed=seed, widths=tuple(widths or CompactConfig.widths),
         blocks=tuple(blocks or CompactConfig.blocks), example=EXAMPLE_NUMBERS if examples else 0,
     ).at_rate(rate)  # fmt: skip
+    folder = home() / "runs" / name if out is None else Path(out)
+    if out is None and launched().first:
+        refuse_foreign(installed, folder / STATE_FILE)
     path = train_prior(
-        name, clips, home() / "runs" / name if out is None else out, config, warm_start=from_, device=device,
+        name, clips, folder, config, warm_start=from_, device=device,
         bfloat16=bfloat16, compiled=compile, workers=workers, on_start=on_start, on_step=on_step,
     )  # fmt: skip
     return install(path, installed) if out is None and launched().first else path
@@ -91,7 +94,7 @@ def enrol(
             three seconds of sound.
     """
     installed = prior_file(name)
-    if name in available_priors() and not replace:
+    if (name in available_priors() or installed.exists()) and not replace:
         raise ValueError(f"a prior called {name!r} is there already: choose another name, or give --replace")
     clips, folder = clips_alone(recordings), home() / "runs" / f"enrol-{name}"
     path = fine_tune(name, clips, folder, base=from_, steps=steps, device=device, on_step=on_step)

@@ -21,10 +21,11 @@ from unsep_lib.data.mixtures import LEVEL_HIGH, LEVEL_LOW, Mixture, read_mixture
 from unsep_lib.evaluation.conv_tasnet import SOURCES, Control, ControlSize, save_control
 from unsep_lib.evaluation.evaluate import evaluate
 from unsep_lib.files import alone
+from unsep_lib.parallel import Stopped, stoppable, undisturbed
 from unsep_lib.priors.checkpoints import save_state
 from unsep_lib.training.config import check_recipe, decayed, share_of
 from unsep_lib.training.data import CropStream, prefetched
-from unsep_lib.training.loop import CHECKPOINT_SECONDS, STATE_FILE, VALIDATION_SECONDS
+from unsep_lib.training.loop import CHECKPOINT_SECONDS, STATE_FILE, VALIDATION_SECONDS, refuse_foreign
 
 CONTROL_FILE = "conv_tasnet.safetensors"
 COUNTERS = ("step", "seconds", "loss", "curve")  # of a run, kept in its state
@@ -94,10 +95,11 @@ def train_control(
     (weights stay float32) is faster on processors with AMX; `workers` processes read the same crops ahead of time.
 
     Raises:
-        ValueError: no training clips of a kind, another recipe's state in `folder`, or a loss that is not finite: then
-            `folder` keeps the last good state.
+        ValueError: no training clips of a kind, another recipe's state or weights without one in `folder`, or a loss
+            that is not finite: then `folder` keeps the last good state.
     """
     with alone(folder := Path(folder)):
+        refuse_foreign(folder / CONTROL_FILE, folder / STATE_FILE)
         run = _start(folder / STATE_FILE, config, device)
         draw = partial(_drawn, [_stream(clips, config) for clips in (speech, sounds)], config)
         batches = prefetched(draw, run.step, workers)
@@ -115,7 +117,8 @@ def train_control(
                     _save(run, folder, config, validation)
                     saved, saved_step = time.monotonic(), run.step
                     began += saved - paused
-                _advance(run, loss, began, config)
+                with undisturbed():
+                    _advance(run, loss, began, config)
                 if on_step is not None:
                     on_step(run, config)
             run.diverged = not _is_finite(run.control)
@@ -230,30 +233,37 @@ def _save(run: ControlRun, folder: Path, config: ControlConfig, validation: Sequ
     save_control(folder / CONTROL_FILE, run.control, card)
 
 
+def _trained(arguments: argparse.Namespace) -> Path:
+    speech, sounds = (
+        [clip for manifest in manifests for clip in read_manifest(manifest)]
+        for manifests in (arguments.speech, arguments.sounds)
+    )
+    validation = list(read_mixtures(arguments.validation)) if arguments.validation else []
+    config = ControlConfig(arguments.minutes, batch=arguments.batch, seed=arguments.seed)
+    with tqdm(total=100.0, miniters=0, bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix}") as bar:
+
+        def show(run: ControlRun, config: ControlConfig) -> None:
+            bar.update(100 * config.progress(run.seconds) - bar.n)
+            bar.set_postfix_str(f"step {run.step}, loss {run.loss:.2f} dB, {run.curve[-1:]}", refresh=False)
+
+        return train_control(
+            speech, sounds, validation, arguments.out, config, device=arguments.device,
+            bfloat16=arguments.bfloat16, workers=arguments.workers, on_step=show,
+        )  # fmt: skip
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Train and say where the control lies."""
     arguments = _parser().parse_args(argv)
     try:
-        speech, sounds = (
-            [clip for manifest in manifests for clip in read_manifest(manifest)]
-            for manifests in (arguments.speech, arguments.sounds)
-        )
-        validation = list(read_mixtures(arguments.validation)) if arguments.validation else []
-        config = ControlConfig(arguments.minutes, batch=arguments.batch, seed=arguments.seed)
-        with tqdm(total=100.0, miniters=0, bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix}") as bar:
-
-            def show(run: ControlRun, config: ControlConfig) -> None:
-                bar.update(100 * config.progress(run.seconds) - bar.n)
-                bar.set_postfix_str(f"step {run.step}, loss {run.loss:.2f} dB, {run.curve[-1:]}", refresh=False)
-
-            path = train_control(
-                speech, sounds, validation, arguments.out, config, device=arguments.device,
-                bfloat16=arguments.bfloat16, workers=arguments.workers, on_step=show,
-            )  # fmt: skip
-        print(path)
+        with stoppable():
+            print(_trained(arguments))
     except (ValueError, OSError) as error:
         print(f"unsep: {error}", file=sys.stderr)
         return 2
+    except Stopped as stopped:
+        print(f"unsep: stopped by {stopped}", file=sys.stderr)
+        return stopped.exit_code
     except KeyboardInterrupt:
         print("unsep: interrupted", file=sys.stderr)
         return 130

@@ -18,6 +18,7 @@ from torch import nn
 from unsep_lib.data.clips import Clip, labels_of
 from unsep_lib.files import alone
 from unsep_lib.networks.unet import with_example, with_labels
+from unsep_lib.parallel import undisturbed
 from unsep_lib.priors.checkpoints import card_of, find_prior, load_prior, save_prior
 from unsep_lib.priors.edm import EdmPrior
 from unsep_lib.training.config import TrainingConfig
@@ -104,9 +105,12 @@ def train_prior(
 
     Raises:
         ValueError: no training clips; another recipe, other clips or another warm start in `folder`; a warm start that
-            does not fit; or a loss that is not finite: then `folder` keeps the last good state.
+            does not fit; weights of that name in `folder` that no state belongs to; or a loss that is not finite: then
+            `folder` keeps the last good state.
     """
     with accelerated(device, bfloat16) as accelerator, alone(folder) if launched().first else nullcontext():
+        if launched().first:
+            refuse_foreign(Path(folder) / f"{name}.safetensors", Path(folder) / STATE_FILE)
         return _train(
             name, clips, Path(folder), config, warm_start, accelerator, device, compiled, workers, on_start, on_step
         )
@@ -159,8 +163,9 @@ def _train(
                 saved, saved_step = time.monotonic(), state.step
                 began += saved - paused
 
-            # Step.
-            _advance(state, optimisers, loss, began, accelerator, target)
+            # Step: whole, because the state that is saved at a stop must be that of a step's end.
+            with undisturbed():
+                _advance(state, optimisers, loss, began, accelerator, target)
             if processes.first and on_step is not None:
                 on_step(_progress(state, batch.skipped))
         if not state.is_finite():
@@ -171,6 +176,13 @@ def _train(
         if processes.first and not state.diverged and state.is_finite():
             save()
     return folder / f"{name}.safetensors"
+
+
+def refuse_foreign(weights: Path, state: Path) -> None:
+    """Raise ValueError if `weights`, a file that a run is to write, is there without the run's `state`."""
+    if weights.exists() and not state.is_file():
+        raise ValueError(f"{weights}: is there already, and {state} is not, from which its training could go on; "
+                         "choose another name or folder")  # fmt: skip
 
 
 def _diverged(folder: Path, name: str, step: int, loss: float, saved_step: int) -> str:
