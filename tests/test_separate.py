@@ -62,14 +62,14 @@ def test_more_than_one_window_adds_up(rate, shape, priors):
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_what_lies_below_8_khz_goes_to_the_sources_and_what_lies_above_stays_in_the_residual(rate, priors):
+def test_what_lies_below_8_khz_goes_to_the_sources_and_what_lies_above_may_stay_in_the_residual(rate, priors):
     low, high = tone(1000, 1, rate), tone(10_000, 1, rate)
     inner = slice(rate // 10, -rate // 10)
     separation = separate(low, priors, rate, **FAST)
     assert separation.residual[0, inner].abs().max() < 0.01 * low.abs().max()
     assert separation.residual_db < -20
     if rate > 2 * 10_000:
-        separation = separate(low + high, priors, rate, **FAST)
+        separation = separate(low + high, priors, rate, bandwidth="16k", **FAST)
         torch.testing.assert_close(separation.residual[0, inner], high[inner], atol=0.01, rtol=0)
 
 

@@ -30,6 +30,7 @@ from unsep_lib.audio import (
     read_audio,
     rms_dbfs,
 )
+from unsep_lib.bandwidth import BANDWIDTHS, FULL, upward
 from unsep_lib.files import alone, clear_partials, refuse_overwriting, sha256, staged, write_bytes, write_json
 from unsep_lib.priors.base import Prior
 from unsep_lib.priors.checkpoints import find_prior, load_prior, names_python
@@ -85,6 +86,7 @@ class Request:
     seed: int = 0
     device: str | None = None
     precision: str | None = None
+    bandwidth: str = FULL
 
     @property
     def tracks(self) -> list[str]:
@@ -99,6 +101,7 @@ class Request:
             "solver": self.solver.name,
             "steps": self.steps,
             "seed": self.seed,
+            "bandwidth": self.bandwidth,
             "versions": versions(),
         }
 
@@ -221,6 +224,7 @@ def separate(
     prior: Mapping[str, Path | str] | None = None,
     device: str | None = None,
     precision: str | torch.dtype | None = None,
+    bandwidth: str = FULL,
     start: Sequence[Path | str | torch.Tensor | numpy.ndarray] | None = None,
     on_step: OnStep = None,
     on_window: OnWindow = None,
@@ -228,17 +232,17 @@ def separate(
 ) -> Separation:
     """Separate a recording into sources, in memory.
 
-    Works at 16 kHz inside: what lies above 8 kHz stays in the residual. Long recordings run in overlapping windows of
-    8 s, each at a level of its own; channels share noise. Silence comes back as silence. Sources of the same prior and
-    label are interchangeable: they keep their index from window to window.
+    Works at 16 kHz inside; what lies above 8 kHz is shared out by `bandwidth.upward`. Long recordings run in
+    overlapping windows of 8 s, each at a level of its own; channels share noise. Silence comes back as silence. Sources
+    of the same prior and label are interchangeable: they keep their index from window to window.
 
     mixture: a file, or samples [time], [channel, time] or [time, channel] from −1 to 1 and their `sample_rate` in Hz;
     sources: names of priors with or without a label (`speech`, `sound:Cello`), or priors; solver: a name or one of your
     own; steps: noise levels, None for the solver's number; prior: name → file, of priors that are not found by name;
     device, precision: where and in what networks compute (float32 or bfloat16), by default the fastest on the CPU;
-    start: an estimate of each source, such as another separator's, of the mixture's rate and length, at which the
-    solver's last restart begins; on_step(snapshot), on_window(done, all), on_block(sources, own) are called after each
-    step, window and finished block.
+    bandwidth: "full", or "16k", which leaves in the residual what lies above 8 kHz; start: an estimate of each source,
+    such as another separator's, of the mixture's rate and length, at which the solver's last restart begins;
+    on_step(snapshot), on_window(done, all), on_block(sources, own) are called after each step, window, finished block.
 
     Raises:
         ValueError: no such file, samples of another shape or kind, NaN or infinity, no sources, an unknown prior, label
@@ -248,7 +252,10 @@ def separate(
     recording = _read(mixture, sample_rate)
     if device is None and isinstance(mixture, torch.Tensor):
         device = str(mixture.device)
-    wanted = request(sources, solver=solver, steps=steps, seed=seed, prior=prior, device=device, precision=precision)
+    wanted = request(
+        sources, solver=solver, steps=steps, seed=seed, prior=prior, device=device, precision=precision,
+        bandwidth=bandwidth,
+    )  # fmt: skip
     begun = None
     if start is not None:
         rate = recording.sample_rate
@@ -278,6 +285,7 @@ def separate_file(
     prior: Mapping[str, Path | str] | None = None,
     device: str | None = None,
     precision: str | torch.dtype | None = None,
+    bandwidth: str = FULL,
     start: Sequence[Path | str] | None = None,
     on_window: OnWindow = None,
 ) -> list[Path]:
@@ -291,11 +299,13 @@ def separate_file(
         ValueError: the file is no recording, it would be overwritten, or `out` cannot be written to.
     """
     began, path, out = time.monotonic(), Path(path), Path(out)
-    wanted = (
-        sources
-        if isinstance(sources, Request)
-        else request(sources, solver=solver, steps=steps, seed=seed, prior=prior, device=device, precision=precision)
-    )
+    if isinstance(sources, Request):
+        wanted = sources
+    else:
+        wanted = request(
+            sources, solver=solver, steps=steps, seed=seed, prior=prior, device=device, precision=precision,
+            bandwidth=bandwidth,
+        )  # fmt: skip
     inputs = [path, *map(Path, start or [])]
     refuse_losing(inputs, [out], wanted)
     with alone(out):
@@ -339,7 +349,8 @@ def _separated(
                 on_window(index + 1, count)
 
     blocks = joined(windows(), interchangeable(wanted.priors))
-    return paired(resampled_blocks(blocks, SAMPLE_RATE, recording.sample_rate), recording.blocks())
+    found = paired(resampled_blocks(blocks, SAMPLE_RATE, recording.sample_rate), recording.blocks())
+    return upward(found, recording.sample_rate) if wanted.bandwidth == FULL else found
 
 
 class Solved(NamedTuple):
@@ -404,6 +415,7 @@ def request(
     prior: Mapping[str, Path | str] | None = None,
     device: str | None = None,
     precision: str | torch.dtype | None = None,
+    bandwidth: str = FULL,
 ) -> Request:
     """Load the priors that `sources` name, each file once, and check what else is asked for; words as in `separate`.
 
@@ -412,6 +424,8 @@ def request(
     """
     asked = _listed(sources)
     check_count(asked)
+    if bandwidth not in BANDWIDTHS:
+        raise ValueError(f"expected bandwidth {' or '.join(BANDWIDTHS)}, got {bandwidth!r}")
     chosen, dtype = solver_named(solver), _dtype(precision)
     specs = {index: source for index, source in enumerate(asked) if isinstance(source, SourceSpec)}
     where = "cpu" if device is None else device
@@ -426,7 +440,7 @@ def request(
     return Request(
         tuple(str(specs.get(index, names[index])) for index in range(len(asked))), tuple(names),
         tuple(priors.values()), files, chosen, step_count(chosen, steps), seed,
-        device, str(dtype) if dtype else None,
+        device, str(dtype) if dtype else None, bandwidth,
     )  # fmt: skip
 
 

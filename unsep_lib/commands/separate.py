@@ -31,6 +31,10 @@ def add_parser(subparsers: Subparsers) -> None:
         "--start", action="append", default=[], type=Path, metavar="FILE",
         help="an estimate of a source, once for each in their order, at which the last restart begins",
     )  # fmt: skip
+    parser.add_argument(
+        "--bandwidth", default="full", metavar="{full,16k}",
+        help="16k: tracks end at 8 kHz, and what lies above stays in the residual (default: full)",
+    )  # fmt: skip
     parser.add_argument("--list", action="store_true", help="show priors, labels and solvers")
     add_solver_options(parser)
     parser.set_defaults(run=run)
@@ -50,6 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     wanted = request(
         arguments.source, solver=arguments.solver or DEFAULT_SOLVER, steps=arguments.steps, seed=arguments.seed,
         prior=dict(arguments.prior), device=arguments.device, precision=arguments.precision,
+        bandwidth=arguments.bandwidth,
     )  # fmt: skip
     folders = recordings(arguments.mixture, arguments.out)
     refuse_losing([*folders, *arguments.start], list(folders.values()), wanted)

@@ -1,4 +1,4 @@
-"""Gradient-free separation: estimates are projected onto the mixture before every step."""
+"""Gradient-free separation: estimates are projected onto the mixture before every step; without one, samples."""
 
 from __future__ import annotations
 
@@ -7,8 +7,14 @@ from dataclasses import dataclass
 
 import torch
 
-from unsep_lib.solvers.loop import Problem, Step
-from unsep_lib.solvers.mixture_consistency import Consistency, share_by_power
+from unsep_lib.audio import SAMPLE_RATE
+from unsep_lib.priors.base import Prior
+from unsep_lib.priors.paper_schedule import log_grid
+from unsep_lib.solvers.initialization import pure_noise
+from unsep_lib.solvers.loop import Problem, Snapshot, Step, reverse
+from unsep_lib.solvers.mixture_consistency import Consistency, identity, share_by_power
+
+SIGMA_FIRST, SIGMA_LAST = 1.5, 0.005  # far above any source's level, and below what is heard
 
 
 @dataclass(frozen=True)
@@ -35,3 +41,22 @@ def ancestral(
     ratio = (sigma_next / sigma) ** 2
     mean = clean + ratio * (state - clean)
     return mean + sigma_next * math.sqrt(1 - ratio) * problem.noise.draw()
+
+
+def sample(prior: Prior, seconds: float, steps: int, seed: int) -> torch.Tensor:
+    """A sample of a prior alone, without a mixture: its clean estimate [step, time] at 16 kHz after each of the steps.
+
+    Raises:
+        ValueError: fewer than 1 sample or 1 step.
+    """
+    length = round(seconds * SAMPLE_RATE)
+    if length < 1 or steps < 1:
+        raise ValueError(f"expected at least 1 sample and 1 step, got {seconds} s and {steps} steps")
+    estimates: list[torch.Tensor] = []
+
+    def keep_estimate(snapshot: Snapshot) -> None:
+        estimates.append(snapshot.clean[0, 0])
+
+    problem, levels = Problem.seeded(torch.zeros(1, length), [prior], [seed]), log_grid(SIGMA_FIRST, SIGMA_LAST, steps)
+    reverse(problem, pure_noise(problem, levels[0]), levels, Projection(identity), keep_estimate)
+    return torch.stack(estimates)

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from unsep_lib.notebook.sampling import sample
 from unsep_lib.priors.base import GaussianPrior
+from unsep_lib.solvers.projection import sample
 
 LENGTH = 64
 
