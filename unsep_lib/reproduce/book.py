@@ -6,12 +6,11 @@ import html
 import os
 import re
 from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from unsep_lib.files import write_text
-from unsep_lib.reproduce import STYLE
+from unsep_lib.reproduce import page
 from unsep_lib.reproduce.course import linked as with_lines
 
 if TYPE_CHECKING:
@@ -76,15 +75,13 @@ def rendered(notebook: NotebookNode) -> str:
     return body
 
 
-def page(title: str, body: str) -> str:
-    """A whole HTML page of the book's style."""
+def style() -> str:
+    """The book's own style: its pages, and its code in light and dark."""
     from pygments.formatters import HtmlFormatter
 
     light = HtmlFormatter(style="default").get_style_defs(".highlight")
     dark = HtmlFormatter(style="github-dark").get_style_defs(".highlight")
-    style = f"{STYLE}\n{PAGE_STYLE}\n{light}\n@media (prefers-color-scheme: dark) {{ {dark} }}"
-    template = (Path(__file__).parent / "book.html").read_text(encoding="utf-8")
-    return Template(template).substitute(title=html.escape(title), style=style, body=body)
+    return f"{PAGE_STYLE}\n{light}\n@media (prefers-color-scheme: dark) {{ {dark} }}"
 
 
 def title_of(notebook: NotebookNode, name: str) -> str:
@@ -115,19 +112,20 @@ def write_book(notebooks: Path, out: Path) -> list[Path]:
         cell.source = with_lines(cell.source, notebooks)
     titles = {name: title_of(notebook, name) for name, notebook in read.items()}
     linked: set[Path] = set()
+    look = style()
     written = [out / f"{name}.html" for name in read]
     for number, (name, notebook) in enumerate(read.items()):
         names = ["index", *read, "index"]
         around = f'<nav><a href="{names[number]}.html">back</a><a href="{names[number + 2]}.html">next</a></nav>'
         body = _relinked(rendered(notebook), notebooks, name, linked)
-        write_text(out / f"{name}.html", page(titles[name], f"{around}<article>{body}</article>{around}"))
+        write_text(out / f"{name}.html", page(titles[name], f"{around}<article>{body}</article>{around}", look))
     for file in linked:
-        write_text(_copied(file, notebooks, out), page(file.name, _highlighted(file)))
+        write_text(_copied(file, notebooks, out), page(file.name, _highlighted(file), look))
     items = "".join(
         f'<li><a href="{name}.html">{html.escape(title)}</a><br>{html.escape(question_of(read[name]))}</li>'
         for name, title in titles.items()
     )
-    write_text(out / "index.html", page(TITLE, f"<h1>{TITLE}</h1>{INTRODUCTION}<ul>{items}</ul>"))
+    write_text(out / "index.html", page(TITLE, f"<h1>{TITLE}</h1>{INTRODUCTION}<ul>{items}</ul>", look))
     return [out / "index.html", *written]
 
 

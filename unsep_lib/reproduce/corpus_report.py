@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING
 
 import numpy
@@ -21,7 +20,7 @@ from unsep_lib.data.prepare import Prepared, Skipped
 from unsep_lib.figures.players import player_html
 from unsep_lib.figures.spectrograms import new_figure
 from unsep_lib.files import write_text
-from unsep_lib.reproduce import STYLE, table
+from unsep_lib.reproduce import page, table, template
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -123,20 +122,22 @@ def write_page(folder: Path | str, title: str, root: Path | str, prepared: Prepa
     """Write `folder/index.html` about a corpus that was prepared from `root`; returns its path."""
     clips = prepared.clips
     rows = [[file_of(clip, root), f"{clip.clipped} samples"] for clip in clips if is_clipped(clip)]
-    page = Template((Path(__file__).parent / "corpus_report.html").read_text(encoding="utf-8")).substitute(
-        style=STYLE,
-        title=html.escape(title),
-        root=html.escape(str(root)),
-        departures=_list(departures(clips)),
-        summary=_summary(clips),
-        figures=_figures(clips),
-        players=_players(clips, root, seed),
-        clipped=_files(["file", "longest run"], rows),
-        spanless=_files(["file"], [[file_of(clip, root)] for clip in clips if not clip.spans]),
-        skipped=_files(["file", "reason"], [[file_of(one, root), one.reason] for one in prepared.skipped]),
+    body = template(
+        "corpus_report.html",
+        {
+            "title": html.escape(title),
+            "root": html.escape(str(root)),
+            "departures": _list(departures(clips)),
+            "summary": _summary(clips),
+            "figures": _figures(clips),
+            "players": _players(clips, root, seed),
+            "clipped": _files(["file", "longest run"], rows),
+            "spanless": _files(["file"], [[file_of(clip, root)] for clip in clips if not clip.spans]),
+            "skipped": _files(["file", "reason"], [[file_of(one, root), one.reason] for one in prepared.skipped]),
+        },
     )
     path = page_file(folder)
-    write_text(path, page)
+    write_text(path, page(f"{title}: clips", body))
     return path
 
 

@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from string import Template
 
 import nbformat
 from nbconvert import HTMLExporter
@@ -16,7 +15,7 @@ from unsep_lib.audio import read_audio
 from unsep_lib.figures.players import player_html
 from unsep_lib.files import write_text
 from unsep_lib.notebook.start import HEADLINE
-from unsep_lib.reproduce import STYLE, table
+from unsep_lib.reproduce import page, table, template
 from unsep_lib.reproduce.reference import Comparison, Result, compare, results_of
 from unsep_lib.versions import versions
 
@@ -32,19 +31,21 @@ def write_report(out: Path, notebooks: Sequence[str], profile: str, reference: P
     """
     compared = compare(out, notebooks, reference) if reference.is_file() else []
     titles = {name: _convert(out / "notebooks" / f"{name}.ipynb") for name in notebooks}
-    page = Template((Path(__file__).parent / "report.html").read_text(encoding="utf-8")).substitute(
-        style=STYLE,
-        profile=html.escape(profile),
-        headline=_headline(out, notebooks),
-        summary=html.escape(_summary(compared)),
-        changes=_changes(compared),
-        count=sum(map(len, results_of(out, notebooks).values())),
-        results=_results(out, titles, compared),
-        artefacts="".join(_artefacts(out, name, title) for name, title in titles.items()),
-        notebooks=table(["notebook", "seconds", "peak memory"], [_stamp(out, name) for name in notebooks]),
-        versions=html.escape(", ".join(f"{name} {number}" for name, number in versions().items())),
+    body = template(
+        "report.html",
+        {
+            "profile": html.escape(profile),
+            "headline": _headline(out, notebooks),
+            "summary": html.escape(_summary(compared)),
+            "changes": _changes(compared),
+            "count": sum(map(len, results_of(out, notebooks).values())),
+            "results": _results(out, titles, compared),
+            "artefacts": "".join(_artefacts(out, name, title) for name, title in titles.items()),
+            "notebooks": table(["notebook", "seconds", "peak memory"], [_stamp(out, name) for name in notebooks]),
+            "versions": html.escape(", ".join(f"{name} {number}" for name, number in versions().items())),
+        },
     )
-    write_text(out / "index.html", page)
+    write_text(out / "index.html", page(f"unsep: results of the {profile} profile", body))
     return out / "index.html"
 
 
