@@ -49,6 +49,8 @@ def test_a_blank_of_a_chapter_keeps_its_check_and_is_in_plain_sight():
     blank = student_edition(notebook(numbered, solved)).cells[1]
     assert blank.source == 'raise NotImplementedError("Exercise 04.1: replace this line")\ncheck("04.1", answer)'
     assert "jupyter" not in blank.metadata and blank.outputs == []
+    named = code('def mine(x):\n    return x\n\nassert check("04.1", mine)', "solution")
+    assert student_edition(notebook(numbered, named)).cells[1].source.endswith('\ncheck("04.1", mine)')
 
 
 def test_outputs_that_rest_on_a_solution_go_and_no_others():

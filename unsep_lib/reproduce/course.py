@@ -38,8 +38,9 @@ def student_edition(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             if number is None:
                 raise ValueError("expected an exercise like **1.** before each solution, found a solution without one")
             solved |= _names(cell.source, ast.Store)
-            checked = f'\ncheck("{number}", answer)' if f'check("{number}", ' in cell.source else ""
-            cell.source = f'raise NotImplementedError("Exercise {number}: replace this line")' + checked
+            checked = re.search(rf'check\("{re.escape(number)}", \w+\)', cell.source)
+            cell.source = f'raise NotImplementedError("Exercise {number}: replace this line")'
+            cell.source += f"\n{checked[0]}" if checked else ""
             cell.metadata.tags = [EXERCISE if tag == SOLUTION else tag for tag in cell.metadata.tags]
             cell.metadata.pop("jupyter", None)
             _forget(cell)
