@@ -9,7 +9,7 @@ from unsep_lib.priors.base import GaussianPrior
 from unsep_lib.priors.checkpoints import load_prior
 from unsep_lib.separation import interchangeable, load_priors, separate, sounding_power
 from unsep_lib.source_spec import parse_spec
-from unsep_lib.windows import OVERLAP, WINDOW, continued_order, joined, window_starts, windows_of
+from unsep_lib.windows import HOP, OVERLAP, WINDOW, continued_order, joined, margin, window_starts, windows_of
 
 RATE = 16_000
 RATES = (8000, 16_000, 22_050, 44_100, 48_000)
@@ -244,10 +244,28 @@ def test_sources_of_one_prior_and_label_are_interchangeable(tiny_prior):
     assert len(set(groups)) == 3
 
 
+def test_a_passage_between_windows_has_the_margin_of_its_order():
+    voices = torch.randn(2, 1, 2 * HOP + OVERLAP, generator=torch.Generator().manual_seed(5))
+    parts = voices[..., :WINDOW], voices[..., HOP:].flip(0)
+    passages = []
+    found = torch.cat(list(joined(iter(parts), ["voice", "voice"], passages)), dim=-1)
+    torch.testing.assert_close(found, voices)
+    assert [passage.seconds for passage in passages] == [6.0]
+    assert passages[0].margin == pytest.approx(1, abs=0.05)  # as they are, the sources are continued exactly
+    alike, groups = voices[:1].expand(2, -1, -1), ["voice", "voice"]
+    assert margin(alike, alike, groups) == pytest.approx(0, abs=1e-9)
+    assert margin(voices, voices.flip(0), groups) == pytest.approx(-1, abs=0.05)
+    assert margin(torch.zeros(2, 1, 9), torch.zeros(2, 1, 9), groups) == 0
+    unlike: list = []
+    list(joined(iter(parts), ["voice", "sound"], unlike))
+    assert unlike == []
+
+
 def test_separate_joins_windows_by_what_is_interchangeable(tiny_prior, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "unsep_lib.separation.joined", lambda windows, groups: seen.extend(groups) or joined(windows, groups)
+        "unsep_lib.separation.joined",
+        lambda windows, groups, passages: seen.extend(groups) or joined(windows, groups, passages),
     )
     chosen = [tiny_prior(1), tiny_prior(2)]
     separate(noise(100), chosen, RATE, **FAST)

@@ -39,6 +39,7 @@ from unsep_lib.solvers.agreement import Confidence
 from unsep_lib.source_spec import RESIDUAL, SourceSpec, file_names, parse_spec
 from unsep_lib.versions import peak_memory_mb, versions
 from unsep_lib.windows import (
+    Passage,
     Recording,
     in_memory,
     joined,
@@ -123,7 +124,8 @@ class Separation(Mapping[str, torch.Tensor]):
 
     `found["speech"]`, `found["sound:Cello"]`; equal sources are numbered: `found["speech_1"]`. The sources and the
     residual add up to the recording. sources: all of them [source, channel, time]; seconds: how long it took;
-    confidence: of each source, from a solver on whose answers it was fitted, the default.
+    confidence: of each source, from a solver on whose answers it was fitted, the default; passages: from each window
+    to the next, where sources of one prior could change places.
     """
 
     request: Request = field(repr=False)
@@ -133,6 +135,7 @@ class Separation(Mapping[str, torch.Tensor]):
     mixture: str
     seconds: float
     confidence: tuple[Confidence, ...] | None = None
+    passages: tuple[Passage, ...] = ()
 
     def __getitem__(self, name: str | int) -> torch.Tensor:
         if isinstance(name, int):
@@ -176,7 +179,7 @@ class Separation(Mapping[str, torch.Tensor]):
     @property
     def report(self) -> dict[str, object]:
         """What was separated, with what, and how long it took; `save` writes it as report.json."""
-        return _report(self.mixture, self.request, self.residual_db, self.seconds, self.confidence)
+        return _report(self.mixture, self.request, self.residual_db, self.seconds, self.confidence, self.passages)
 
     def save(self, folder: Path | str) -> list[Path]:
         """Write a float WAV file per source, residual.wav and report.json into `folder`: the WAV files' paths.
@@ -262,15 +265,15 @@ def separate(
         begun = _stacked(
             [_read(one, None if isinstance(one, str | Path) else rate) for one in start], recording, wanted
         )
-    found, residuals, agreed = [], [], list[torch.Tensor]()
-    for blocks, own in _separated(recording, wanted, begun, window_solver(wanted, on_step), agreed, on_window):
+    found, residuals, judged = [], [], Judged()
+    for blocks, own in _separated(recording, wanted, begun, window_solver(wanted, on_step), judged, on_window):
         found.append(blocks)
         residuals.append(own - blocks.sum(dim=0))
         if on_block is not None:
             on_block(blocks, own)
     return Separation(
         wanted, torch.cat(found, dim=-1), torch.cat(residuals, dim=-1), recording.sample_rate, recording.name,
-        time.monotonic() - began, _confidence(wanted, agreed),
+        time.monotonic() - began, _confidence(wanted, judged.agreements), tuple(judged.passages),
     )  # fmt: skip
 
 
@@ -312,10 +315,11 @@ def separate_file(
         recording, key = survey(path), wanted.key(*inputs)
         begun = None if start is None else _stacked([survey(one) for one in start], recording, wanted)
         with _kept_windows(out, key) as store, staged(out, UNFINISHED) as staging:
-            solved, agreed = _kept(window_solver(wanted), store), list[torch.Tensor]()
-            blocks = _separated(recording, wanted, begun, solved, agreed, on_window)
+            solved, judged = _kept(window_solver(wanted), store), Judged()
+            blocks = _separated(recording, wanted, begun, solved, judged, on_window)
             residual_db = _write_tracks(blocks, recording, staging, wanted)
-            report = _report(str(path), wanted, residual_db, time.monotonic() - began, _confidence(wanted, agreed))
+            confidence, seconds = _confidence(wanted, judged.agreements), time.monotonic() - began
+            report = _report(str(path), wanted, residual_db, seconds, confidence, judged.passages)
             write_json(staging / REPORT, report | {"request": key})
     return [out / name for name in wanted.tracks]
 
@@ -325,13 +329,13 @@ def _separated(
     wanted: Request,
     start: Recording | None,
     solved: SolvedWindow,
-    agreed: list[torch.Tensor],
+    judged: Judged,
     on_window: OnWindow,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Consecutive blocks of the sources [source, channel, time] and of the recording [channel, time], at its rate.
 
-    start: estimates of the sources, one after another in its channels; agreed: gets every window's agreement. Holds
-    some windows at a time.
+    start: estimates of the sources, one after another in its channels; judged: gets what is found about every window.
+    Holds some windows at a time.
     """
     count = len(window_starts(recording.working_length))
 
@@ -343,14 +347,22 @@ def _separated(
         for index, (window, estimates) in enumerate(zip(working(recording), begun, strict=False)):
             found = solved(window, index, estimates)
             if found.agreement is not None:
-                agreed.append(found.agreement)
+                judged.agreements.append(found.agreement)
             yield found.sources
             if on_window is not None:
                 on_window(index + 1, count)
 
-    blocks = joined(windows(), interchangeable(wanted.priors))
+    blocks = joined(windows(), interchangeable(wanted.priors), judged.passages)
     found = paired(resampled_blocks(blocks, SAMPLE_RATE, recording.sample_rate), recording.blocks())
     return upward(found, recording.sample_rate) if wanted.bandwidth == FULL else found
+
+
+@dataclass
+class Judged:
+    """What is found about a separation while it runs: each window's agreement [source] in dB, and the passages."""
+
+    agreements: list[torch.Tensor] = field(default_factory=list)
+    passages: list[Passage] = field(default_factory=list)
 
 
 class Solved(NamedTuple):
@@ -602,13 +614,18 @@ def read_report(folder: Path) -> dict[str, Any]:
 
 
 def _report(
-    mixture: str, wanted: Request, residual_db: float, seconds: float, confidence: Sequence[Confidence] | None
+    mixture: str,
+    wanted: Request,
+    residual_db: float,
+    seconds: float,
+    confidence: Sequence[Confidence] | None,
+    passages: Sequence[Passage],
 ) -> dict[str, object]:
     measured = {"seconds": round(seconds, 3), "peak_memory_mb": round(peak_memory_mb())}
     judged = None if confidence is None else [asdict(one) | {"words": str(one)} for one in confidence]
-    return (
-        {"mixture": mixture, "residual_db": round(residual_db, 2), "confidence": judged} | wanted.metadata() | measured
-    )
+    joints = [{"seconds": one.seconds, "margin": round(one.margin, 3)} for one in passages]
+    found = {"mixture": mixture, "residual_db": round(residual_db, 2), "confidence": judged, "passages": joints}
+    return found | wanted.metadata() | measured
 
 
 def _confidence(wanted: Request, agreed: Sequence[torch.Tensor]) -> tuple[Confidence, ...] | None:

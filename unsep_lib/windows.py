@@ -12,6 +12,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -125,26 +126,38 @@ def windows_of(blocks: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
         yield held
 
 
-def joined(windows: Iterable[torch.Tensor], groups: Sequence[object]) -> Iterator[torch.Tensor]:
+class Passage(NamedTuple):
+    """Where one window's sources are joined to the next one's: from when on, in s, and by which `margin`."""
+
+    seconds: float
+    margin: float
+
+
+def joined(
+    windows: Iterable[torch.Tensor], groups: Sequence[object], passages: list[Passage] | None = None
+) -> Iterator[torch.Tensor]:
     """Consecutive windows' sources [source, channel, time] as blocks of 6 s and a last one of what is left.
 
     groups: what each source is, equal for sources that can be confused; those are reordered to continue the window
-    before. The windows' raised-cosine weights add up to 1, so sources that sum to each window's mixture sum to the
-    whole. Holds two windows at a time.
+    before; passages: gets one for each window after the first, if there are such sources. The windows' raised-cosine
+    weights add up to 1, so sources that sum to each window's mixture sum to the whole. Holds two windows at a time.
     """
     current = None
-    for window in windows:
+    for number, window in enumerate(windows):
         if current is not None:
             yield current[..., :HOP]
-            window = _crossfaded(current[..., HOP:], window, groups)
+            tail, overlap = current[..., HOP:], current.shape[-1] - HOP
+            window = window[continued_order(tail, window[..., :overlap], groups)]
+            if passages is not None and len(set(groups)) < len(groups):
+                passages.append(Passage(number * HOP / SAMPLE_RATE, margin(tail, window[..., :overlap], groups)))
+            window = _crossfaded(tail, window)
         current = window
     if current is not None:
         yield current
 
 
-def _crossfaded(tail: torch.Tensor, window: torch.Tensor, groups: Sequence[object]) -> torch.Tensor:
+def _crossfaded(tail: torch.Tensor, window: torch.Tensor) -> torch.Tensor:
     overlap = tail.shape[-1]
-    window = window[continued_order(tail, window[..., :overlap], groups)]
     fade = torch.sin(torch.linspace(0, torch.pi / 2, overlap + 2)[1:-1]).square().to(window)
     faded = tail * (1 - fade) + window[..., :overlap] * fade
     return torch.cat([faded, window[..., overlap:]], dim=-1)
@@ -163,6 +176,22 @@ def continued_order(before: torch.Tensor, after: torch.Tensor, groups: Sequence[
     Only sources of equal groups change places; the measure is their inner product.
     """
     return matched(torch.einsum("ict,jct->ij", before, after), groups)
+
+
+def margin(before: torch.Tensor, after: torch.Tensor, groups: Sequence[object]) -> float:
+    """How much better any two sources of equal groups continue those before, [source, channel, overlap], as they are.
+
+    Of the pair for which it is least: `(⟨a, a'⟩ + ⟨b, b'⟩ − ⟨a, b'⟩ − ⟨b, a'⟩)` over half their energies; 0 where they
+    continue as well in each other's place, or are silent, 1 where both are continued exactly and unlike each other.
+    """
+    alike = torch.einsum("ict,jct->ij", before.double(), after.double())
+    energy = (before.double().square() + after.double().square()).sum(dim=(1, 2)) / 2
+    found = []
+    for i, j in itertools.combinations(range(len(groups)), 2):
+        if groups[i] == groups[j]:
+            gain, scale = alike[i, i] + alike[j, j] - alike[i, j] - alike[j, i], energy[i] + energy[j]
+            found.append(float(gain / scale) if scale > 0 else 0.0)
+    return min(found)
 
 
 @contextlib.contextmanager

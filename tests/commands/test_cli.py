@@ -3,7 +3,7 @@ import json
 import numpy
 import pytest
 import torch
-from command_line import FAST, contents, names, noise, one_sentence, read, separated, write
+from command_line import FAST, RATE, contents, names, noise, one_sentence, read, separated, write
 
 from unsep_lib.__main__ import main
 
@@ -38,6 +38,18 @@ def test_equal_sources_are_numbered_and_differ(home, mixture, tmp_path):
     assert names(tmp_path / "out") == {"speech_1.wav", "speech_2.wav", "residual.wav", "report.json"}
     first, second = (read(tmp_path / "out" / f"speech_{number}.wav") for number in (1, 2))
     assert numpy.abs(first - second).max() > 1e-4
+
+
+def test_a_passage_where_equal_sources_may_change_places_is_told(home, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("unsep_lib.commands.separate.LEAST_MARGIN", 1.1)
+    mixture = write(tmp_path / "mix.wav", noise(9 * RATE))
+    assert separated(mixture, tmp_path / "out", "speech", "speech") == 0
+    assert "sources of one kind may change places at 0:06" in capsys.readouterr().err
+    [passage] = json.loads((tmp_path / "out" / "report.json").read_text())["passages"]
+    assert passage["seconds"] == 6.0 and -1 <= passage["margin"] <= 1
+    assert separated(mixture, tmp_path / "other", "speech", "sound") == 0
+    assert "change places" not in capsys.readouterr().err
+    assert json.loads((tmp_path / "other" / "report.json").read_text())["passages"] == []
 
 
 def test_one_run_with_one_seed_gives_the_same_samples_twice(home, mixture, tmp_path):

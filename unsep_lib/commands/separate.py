@@ -14,7 +14,8 @@ from unsep_lib.commands import Subparsers, add_solver_options, note
 if TYPE_CHECKING:
     from unsep_lib.separation import Request
 
-MOST_NAMED = 5  # files that a note names; of more it tells the number
+MOST_NAMED = 5  # files or times that a note names; of more it tells the number
+LEAST_MARGIN = 0.1  # of a passage from window to window, below which it is told; our choice
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -167,9 +168,19 @@ def separate_shown(path: Path, folder: Path, wanted: Request, start: Sequence[Pa
         written = separate_file(path, wanted, folder, start=start or None, on_window=shown)
     for file in written:
         print(file)
-    for name, confidence in zip(wanted.names, read_report(folder)["confidence"] or (), strict=False):
+    report = read_report(folder)
+    for name, confidence in zip(wanted.names, report["confidence"] or (), strict=False):
         note(f"{name}: {confidence['words']}")
+    unsure = [clock(one["seconds"]) for one in report["passages"] if one["margin"] < LEAST_MARGIN]
+    if unsure:
+        more = f" and {len(unsure) - MOST_NAMED} more times" if len(unsure) > MOST_NAMED else ""
+        note(f"sources of one kind may change places at {', '.join(unsure[:MOST_NAMED])}{more}")
     _tell_of_others(folder, wanted)
+
+
+def clock(seconds: float) -> str:
+    """A time in a recording as minutes and seconds, 1:06."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 def _tell_of_others(folder: Path, wanted: Request) -> None:
