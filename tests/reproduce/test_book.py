@@ -48,6 +48,8 @@ def test_nothing_is_fetched_and_no_formula_is_left_raw(book):
         assert not re.search(r'(src|href)="(https?:)?//[^"]+\.(js|css)"', text) and "<script src" not in text
         prose = re.sub(r"<(pre|code|script|style).*?</\1>", "", text, flags=re.DOTALL)
         assert not re.search(r"\$[^$<]{1,200}\$", prose), page.name
+        formulas = re.findall(r"<math.*?</math>", text, flags=re.DOTALL)
+        assert [formula for formula in formulas if "\\" in formula] == [], f"{page.name}: commands left as they are"
 
 
 def test_solutions_and_plumbing_are_folded(tmp_path):
