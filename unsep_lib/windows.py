@@ -163,6 +163,11 @@ def _crossfaded(tail: torch.Tensor, window: torch.Tensor) -> torch.Tensor:
     return torch.cat([faded, window[..., overlap:]], dim=-1)
 
 
+def clock(seconds: float) -> str:
+    """A time in a recording as minutes and seconds, 1:06."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
 def window_starts(length: int) -> list[int]:
     """First sample of each window: one for a short signal, else enough that the last ends with the signal."""
     if length <= WINDOW:

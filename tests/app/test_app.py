@@ -30,6 +30,10 @@ def file_of(samples, rate=RATE, kind="WAV", subtype=None):
     return buffer.getvalue()
 
 
+def nothing(*_):
+    pass
+
+
 def job(samples=None, names=("speech", "sound:Cello"), rate=RATE, steps=2):
     samples = noise(1, 4000) if samples is None else samples
     recording = recordings.Recording("mix.wav", "mix.wav", Audio(samples, rate))
@@ -92,14 +96,19 @@ def test_the_sources_to_choose_from_are_the_priors_and_their_labels(home):
 
 
 def test_a_job_is_the_librarys_separation_and_tells_its_progress_over_windows(home):
-    asked, seen = job(noise(1, 10 * 16_000), rate=16_000), []
-    separation = jobs.run(asked, threading.Event(), lambda share, estimates: seen.append((share, estimates)))
+    asked, seen, parts = job(noise(1, 10 * 16_000), rate=16_000), [], []
+    separation = jobs.run(
+        asked, threading.Event(), lambda *shown: seen.append(shown), lambda *finished: parts.append(finished)
+    )
     expected = separate(
         asked.recording.audio.samples, load_priors(asked.specs), 16_000, solver="projection", steps=2, seed=3
     )
     assert torch.equal(separation.sources, expected.sources)
     assert [share for share, _ in seen] == [0.25, 0.5, 0.75, 1.0]
     assert all(list(estimates) == ["speech", "sound_Cello"] for _, estimates in seen)
+    assert [begin for begin, _ in parts] == [0, 6]
+    for index, name in enumerate(("speech", "sound_Cello")):
+        assert torch.equal(torch.cat([tracks[name] for _, tracks in parts], dim=-1), separation.sources[index])
 
 
 def test_cancel_stops_a_job_at_its_next_step(home):
@@ -110,7 +119,7 @@ def test_cancel_stops_a_job_at_its_next_step(home):
         cancelled.set()
 
     with pytest.raises(turns.Cancelled):
-        jobs.run(job(steps=5), cancelled, show)
+        jobs.run(job(steps=5), cancelled, show, nothing)
     assert seen == [0.2]
 
 
@@ -118,7 +127,7 @@ def test_the_code_does_the_same_and_the_files_add_up_to_the_recording(home, tmp_
     samples = noise(2, 5001)
     asked = job(samples, names=["speech", "speech"])
     soundfile.write(tmp_path / "mix.wav", samples.t().numpy(), RATE, subtype="FLOAT")
-    separation = jobs.run(asked, threading.Event(), lambda share, estimates: None)
+    separation = jobs.run(asked, threading.Event(), nothing, nothing)
     archive = zipfile.ZipFile(io.BytesIO(jobs.zipped(jobs.tracks_of(separation), RATE)))
     monkeypatch.chdir(tmp_path)
     exec(asked.code(), {})
@@ -183,9 +192,28 @@ def test_a_separation_is_played_offered_and_told_as_code(opened):
     opened.seed.value = 7
     separated(opened)
     assert "Done: mix.wav" in opened.status.value and "dirac-wiener, 4 noise levels, seed 7" in opened.status.value
-    assert [f">{name}<" in opened.results.value for name in ("speech", "sound_Flute", "residual")] == [True] * 3
+    for name in ("speech", "sound_Flute"):
+        assert f">{name}: about " in opened.results.value and "dB better than the mixture" in opened.results.value
+    assert ">residual<" in opened.results.value
     assert "<img" in opened.picture.value and "seed=7" in opened.code.value
     assert opened.download.offered and opened.cancel.disabled and not opened.button.disabled
+
+
+def test_the_finished_parts_of_a_long_recording_are_played_while_it_runs(opened, monkeypatch):
+    upload(opened, file_of(noise(1, 15 * RATE)))
+    played = []
+    monkeypatch.setattr(opened, "finished", lambda *_: played.extend(part.value for part in opened.parts.children))
+    separated(opened)
+    assert [text.partition("</h3>")[0] for text in played] == [
+        "<h3>0:00 to 0:06",
+        "<h3>0:06 to 0:12",
+        "<h3>0:12 to 0:15",
+    ]
+    assert all(text.count("<audio") == 2 for text in played)
+    monkeypatch.undo()
+    upload(opened, file_of(noise(1, 4000)))
+    separated(opened)
+    assert opened.parts.children == ()
 
 
 def test_what_is_left_out_is_told(opened, home, tmp_path, monkeypatch):

@@ -128,14 +128,17 @@ def known_sources() -> tuple[list[str], list[str]]:
     return names, damaged
 
 
-def run(job: Job, cancelled: threading.Event, show: Show) -> Separation:
+def run(job: Job, cancelled: threading.Event, show: Show, show_part: Show) -> Separation:
     """Separate; after each step show(share done, 0 … 1; the estimate [time] at 16 kHz of each source, by name).
+
+    show_part(its first second; its part [channel, time] of each source, by name) after each finished part of a
+    recording that is separated in more than one.
 
     Raises:
         Cancelled: `cancelled` was set.
         ValueError: sources, solver or number of steps that do not fit.
     """
-    audio, done, names = job.recording.audio, [0], file_names(job.specs)
+    audio, done, shown, names = job.recording.audio, [0], [0], file_names(job.specs)
     windows = len(window_starts(resampled_length(audio.samples.shape[-1], audio.sample_rate)))
 
     def on_step(snapshot: Snapshot) -> None:
@@ -147,9 +150,14 @@ def run(job: Job, cancelled: threading.Event, show: Show) -> Separation:
     def on_window(finished: int, _: int) -> None:
         done[0] = finished
 
+    def on_block(sources: torch.Tensor, own: torch.Tensor) -> None:
+        if windows > 1:
+            show_part(shown[0] / audio.sample_rate, dict(zip(names, sources, strict=True)))
+        shown[0] += own.shape[-1]
+
     separation = separate(
         audio.samples, job.specs, audio.sample_rate, solver=job.solver, steps=job.steps, seed=job.seed,
-        device=job.device, on_step=on_step, on_window=on_window,
+        device=job.device, on_step=on_step, on_window=on_window, on_block=on_block,
     )  # fmt: skip
     if cancelled.is_set():
         raise Cancelled

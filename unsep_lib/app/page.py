@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import anywidget
@@ -26,6 +27,7 @@ from unsep_lib.figures.players import players
 from unsep_lib.notebook.profiles import Profile, load_profile
 from unsep_lib.separation import Separation
 from unsep_lib.source_spec import parse_spec
+from unsep_lib.windows import clock
 
 FOLDER = Path(__file__).parent
 MOST_COLUMNS = 4  # spectrograms side by side
@@ -61,9 +63,17 @@ def overview(recording: Recording) -> str:
     return player
 
 
-def listing(tracks: Mapping[str, torch.Tensor], sample_rate: int) -> str:
-    """A player per track, all at one gain."""
-    return f"<p>All players share one gain.</p>{players(tracks, sample_rate).data}"
+def listing(tracks: Mapping[str, torch.Tensor], sample_rate: int, trust: Mapping[str, str]) -> str:
+    """A player per track, all at one gain, with how far it can be trusted where that is known."""
+    named = {f"{name}: {trust[name]}" if name in trust else name: samples for name, samples in tracks.items()}
+    return f"<p>All players share one gain.</p>{players(named, sample_rate).data}"
+
+
+def part(begin: float, tracks: Mapping[str, torch.Tensor], sample_rate: int) -> str:
+    """A finished part of a recording: from and to when, and its players."""
+    [length] = {samples.shape[-1] for samples in tracks.values()}
+    heading = f"{clock(begin)} to {clock(begin + length / sample_rate)}"
+    return f"<h3>{heading}</h3>{players(tracks, sample_rate).data}"
 
 
 def program(code: str) -> str:
@@ -132,6 +142,7 @@ class Page:
         self.example = _dropdown("Or an example", ["choose an example", *self.examples])
         self.example.layout.width = "32em"
         self.overview, self.status, self.picture, self.results, self.code = (ipywidgets.HTML() for _ in range(5))
+        self.parts = ipywidgets.VBox()
         found, self.damaged = known_sources()
         known = ["none", *found]
         self.sources = [_dropdown(f"Source {number}", known) for number in range(1, PAGE_SOURCES + 1)]
@@ -155,7 +166,13 @@ class Page:
             *(ipywidgets.HTML(sentence(text)) for text in self.damaged),
             ipywidgets.HBox([*self.sources, self.steps, self.seed], layout=TWO_COLUMNS),
         ]
-        work = [_heading("3. Separate"), ipywidgets.HBox([self.button, self.cancel]), self.status, self.picture]
+        work = [
+            _heading("3. Separate"),
+            ipywidgets.HBox([self.button, self.cancel]),
+            self.status,
+            self.picture,
+            self.parts,
+        ]
         box = ipywidgets.VBox(
             [ipywidgets.HTML(TITLE), *recording, *sources, *work, self.results, self.download, self.code]
         )
@@ -214,6 +231,7 @@ class Page:
         self.cancelled.clear()
         self.button.disabled, self.cancel.disabled = True, False
         self.picture.value = self.results.value = self.code.value = ""
+        self.parts.children = ()
         self.download.offer("", b"")
         self.thread = threading.Thread(target=self.work, args=(job,), daemon=True)
         self.thread.start()
@@ -223,7 +241,9 @@ class Page:
         try:
             with turn(self.queue, self.cancelled, self._waiting):
                 self.status.value = progress("Reading the priors …", 0.0)
-                separation = run(job, self.cancelled, Live(self))
+                separation = run(
+                    job, self.cancelled, Live(self), partial(self.add_part, job.recording.audio.sample_rate)
+                )
             self.finished(job, separation)
         except Cancelled:
             self.picture.value, self.status.value = "", sentence("Cancelled.")
@@ -232,6 +252,10 @@ class Page:
             self.status.value = sentence(f"It failed. {text}", wrong=True)
         finally:
             self.button.disabled, self.cancel.disabled = self.recording is None, True
+
+    def add_part(self, sample_rate: int, begin: float, tracks: Mapping[str, torch.Tensor]) -> None:
+        """Play a finished part of a long recording while the rest runs; those before go on playing."""
+        self.parts.children = (*self.parts.children, ipywidgets.HTML(part(begin, tracks, sample_rate)))
 
     def _waiting(self, before: int) -> None:
         others = "one other separation is" if before == 1 else f"{before} other separations are"
@@ -247,7 +271,9 @@ class Page:
         mixture = {"recording": at_working_rate(job.recording.audio.samples, rate)}
         self.picture.value = picture(mixture | flat, "the recording and of " + ", ".join(tracks))
         left_out = sentence(f"Silent, and not shown: {', '.join(silent)}.") if silent else ""
-        self.results.value = left_out + listing(tracks, rate)
+        self.parts.children = ()
+        trust = dict(zip(separation.names, map(str, separation.confidence or ()), strict=False))
+        self.results.value = left_out + listing(tracks, rate, trust)
         self.code.value = program(job.code())
         self.status.value = progress(
             f"Done: {job.recording.name} in {separation.seconds:.1f} s, {separation.solver}, "

@@ -168,6 +168,8 @@ def separate_shown(path: Path, folder: Path, wanted: Request, start: Sequence[Pa
         written = separate_file(path, wanted, folder, start=start or None, on_window=shown)
     for file in written:
         print(file)
+    from unsep_lib.windows import clock
+
     report = read_report(folder)
     for name, confidence in zip(wanted.names, report["confidence"] or (), strict=False):
         note(f"{name}: {confidence['words']}")
@@ -176,11 +178,6 @@ def separate_shown(path: Path, folder: Path, wanted: Request, start: Sequence[Pa
         more = f" and {len(unsure) - MOST_NAMED} more times" if len(unsure) > MOST_NAMED else ""
         note(f"sources of one kind may change places at {', '.join(unsure[:MOST_NAMED])}{more}")
     _tell_of_others(folder, wanted)
-
-
-def clock(seconds: float) -> str:
-    """A time in a recording as minutes and seconds, 1:06."""
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 def _tell_of_others(folder: Path, wanted: Request) -> None:
