@@ -16,12 +16,13 @@ from safetensors.torch import load_file
 
 from unsep_lib.__main__ import main
 from unsep_lib.data.clips import Clip, read_manifest, write_manifest
+from unsep_lib.data.prepare import prepare, unfinished_list
 from unsep_lib.parallel import Stopped, stoppable, undisturbed
 from unsep_lib.priors.checkpoints import card_of
 from unsep_lib.training import TrainingConfig, train_prior
 
 UNSEP = [sys.executable, "-m", "unsep_lib"]
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
 PATIENCE = 300  # seconds; only a hang takes that long
 BY_TERM = 128 + signal.SIGTERM
 TRAINING = """
@@ -43,7 +44,7 @@ STOPS = [(signal.SIGTERM, True), (signal.SIGTERM, False), (signal.SIGHUP, True)]
 def stopped(command, begun, number=signal.SIGTERM, group=True, folder=None):
     """The exit code and the lines of a command that gets a signal after `begun()`; all its children have ended."""
     process = subprocess.Popen(
-        command, cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        command, cwd=folder, env=os.environ | ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
     )  # fmt: skip
     deadline = time.monotonic() + PATIENCE
@@ -132,6 +133,39 @@ def test_a_corpus_that_is_being_prepared_is_stopped_with_all_its_workers(home, t
     command = [*UNSEP, "data", "prepare", str(tmp_path / "voices"), "--out", str(out), "--workers=2"]
     assert_stopped(*stopped(command, out.with_name(".m.jsonl.lock").exists))
     assert not out.parent.exists() or names(out.parent) == set()
+
+
+def test_what_a_stopped_run_has_read_of_a_corpus_is_not_read_again(home, tmp_path):
+    for number in range(5):
+        write(tmp_path / "voices" / f"{number}.wav", noise(1600, seed=number).numpy(), 16_000)
+    write(tmp_path / "voices" / "2.wav", torch.zeros(100).numpy())
+    whole = prepare(tmp_path / "voices", tmp_path / "whole.jsonl", workers=1)
+
+    def stop(done, total):
+        if done == 4:
+            signal.raise_signal(signal.SIGTERM)
+
+    out = tmp_path / "out" / "m.jsonl"
+    with pytest.raises(Stopped), stoppable():
+        prepare(tmp_path / "voices", out, workers=1, on_file=stop)
+    assert not out.parent.exists() and unfinished_list(out).is_file()
+    write(tmp_path / "voices" / "1.wav", noise(3200).numpy(), 16_000)  # changed since
+    prepared = prepare(tmp_path / "voices", out, workers=1)
+    assert prepared.read == 2 and len(prepared.skipped) == 1  # the last one and the changed one
+    assert [clip.frames for clip in prepared.clips] == [1600, 3200, 1600, 1600]
+    assert prepared.clips[2:] == whole.clips[2:]
+    assert names(home / "unfinished") == set()
+
+
+def test_a_run_that_is_killed_has_kept_what_it_had_read(home, tmp_path, monkeypatch):
+    for number in range(5):
+        write(tmp_path / "voices" / f"{number}.wav", noise(1600, seed=number).numpy(), 16_000)
+    monkeypatch.setattr("unsep_lib.data.prepare.KEEP_SECONDS", 0.0)
+    out, kept = tmp_path / "m.jsonl", []
+    prepare(
+        tmp_path / "voices", out, workers=1, on_file=lambda *_: kept.append(len(read_manifest(unfinished_list(out))))
+    )
+    assert kept == [1, 2, 3, 4, 5]
 
 
 def test_a_signal_waits_for_the_end_of_a_step(home, clips, tmp_path, monkeypatch, tiny_prior):

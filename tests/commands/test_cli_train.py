@@ -21,7 +21,7 @@ def tone_folder(root):
 
 @pytest.fixture
 def small_training(monkeypatch):
-    monkeypatch.setattr("unsep_lib.training.TrainingConfig", functools.partial(TrainingConfig, **SMALL_CONFIG))
+    monkeypatch.setattr("unsep_lib.training.by_name.TrainingConfig", functools.partial(TrainingConfig, **SMALL_CONFIG))
 
 
 def test_an_own_folder_becomes_a_prior_that_separates_by_name(home, small_training, mixture, tmp_path, capsys):

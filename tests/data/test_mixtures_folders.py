@@ -43,6 +43,13 @@ def test_source_2_comes_before_source_10(tmp_path):
     torch.testing.assert_close(found.sources, mixture.sources, atol=SIXTEEN_BIT, rtol=0)
 
 
+def test_digits_that_are_no_numbers_are_names(tmp_path):
+    for name in ("mix", "source_1²", "source_1³"):
+        soundfile.write(tmp_path / f"{name}.wav", noise(100, seed_of(name)).numpy(), RATE, subtype="FLOAT")
+    found = read_mixture(tmp_path, [parse_spec("speech")] * 2)
+    assert torch.equal(found.sources[1], noise(100, seed_of("source_1³")))
+
+
 def test_foreign_names_and_given_specifications_are_accepted(tmp_path):
     for name in ("mix", "real_1", "real_2"):
         soundfile.write(tmp_path / f"{name}.wav", noise(100, seed_of(name)).numpy(), RATE, subtype="FLOAT")

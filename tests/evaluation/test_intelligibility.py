@@ -9,6 +9,7 @@ from torchmetrics.functional.audio import short_time_objective_intelligibility
 from unsep_lib.__main__ import main
 from unsep_lib.data.embedded import embedded_mixtures
 from unsep_lib.data.mixtures import Mixture, write_mixture
+from unsep_lib.evaluation.evaluate import evaluate
 from unsep_lib.evaluation.metrics import pesq, stoi, voices_of
 from unsep_lib.source_spec import parse_spec
 
@@ -69,3 +70,13 @@ def test_evaluate_tells_of_voices(home, tmp_path, capsys):
     assert "stoi_of_mixture: 0." in capsys.readouterr().out
     told = json.loads(file.read_text())["voices"]
     assert [(voice["mixture"], voice["source"]) for voice in told] == [("2speakers_00", 1), ("2speakers_00", 2)]
+
+
+def test_an_estimate_that_is_not_finite_loses_no_evaluation(mixture):
+    for number in (float("nan"), float("inf")):
+        lost = mixture.sources.clone()
+        lost[0, 100] = number
+        found = evaluate([mixture], lambda _, lost=lost: lost, voices=True)
+        (voice,) = json.loads(json.dumps(found.as_json(), allow_nan=False))["voices"]
+        assert (voice["stoi"], voice["pesq"]) == (None, None) and 0 < voice["stoi_of_mixture"] < 1
+        assert found.left_out["silent estimates"] == 1

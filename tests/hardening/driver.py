@@ -52,6 +52,7 @@ def make_small():
     """Small training steps that are saved one by one, sweeps in one process, and only the priors of the user."""
     import unsep_lib.experiments
     import unsep_lib.priors.checkpoints
+    import unsep_lib.training.by_name
     import unsep_lib.training.loop
     import unsep_lib.training.state
     from unsep_lib.networks.unet import CompactConfig
@@ -61,13 +62,13 @@ def make_small():
     unsep_lib.training.state.CompactConfig = tiny
     unsep_lib.training.state.SPECTRUM_CROPS = 8
     unsep_lib.priors.checkpoints.PRETRAINED = Path("/nowhere")
-    unsep_lib.training.TrainingConfig = functools.partial(TrainingConfig, batch=2, crop_seconds=0.1)
+    unsep_lib.training.by_name.TrainingConfig = functools.partial(TrainingConfig, crop_seconds=0.1)
     unsep_lib.training.loop.CHECKPOINT_SECONDS = 0.0
     unsep_lib.experiments.process_executor = lambda workers: Here()
 
 
-def count_writes(watched, kill_at, seen):
-    """Count what changes files below the folder `watched`; kill this process just before its `kill_at`-th."""
+def count_writes(watched, kill_at, seen, number):
+    """Count what changes files below the folder `watched`; send this process a signal just before its `kill_at`-th."""
 
     def hook(event, arguments):
         writes = event in WRITES or (event == "open" and isinstance(arguments[2], int) and arguments[2] & 3)
@@ -76,7 +77,7 @@ def count_writes(watched, kill_at, seen):
         if os.path.realpath(os.fspath(arguments[0])).startswith(watched):
             seen[0] += 1
             if seen[0] == kill_at:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), number)
 
     sys.addaudithook(hook)
 
@@ -108,7 +109,8 @@ def run(job, seen):
     if job.get("unprivileged"):
         drop_privileges()
     if "watched" in job:
-        count_writes(os.path.realpath(job["watched"]) + os.sep, job.get("kill_at"), seen)
+        number = job.get("signal", signal.SIGKILL)
+        count_writes(os.path.realpath(job["watched"]) + os.sep, job.get("kill_at"), seen, number)
     try:
         if "notebooks" in job:
             from unsep_lib.reproduce.run import reproduce

@@ -177,9 +177,9 @@ MANIFESTS = (
 )
 
 
-def mixture(folder, labels="speech\nsound:Cello\n", count=2, **changed):
+def mixture(folder, labels="speech\nsound:Cello\n", count=2, folder_name="a_0", **changed):
     """A folder of one mixture; changed: file stem → how `recorded` writes it, None for not at all."""
-    inner = folder / "mixtures" / "a_0"
+    inner = folder / "mixtures" / folder_name
     inner.mkdir(parents=True)
     for stem in ("mix", *(f"source_{number}" for number in range(1, count + 1))):
         how = changed.get(stem, {})
@@ -192,6 +192,13 @@ def mixture(folder, labels="speech\nsound:Cello\n", count=2, **changed):
 
 def all_mixtures(folder, **changes):
     return mixture(folder, **changes).parent
+
+
+def among_others(folder, folder_name="b_0", **changes):
+    """Two mixtures as made, and between them one that differs."""
+    for name in ("a_0", "c_0"):
+        mixture(folder, folder_name=name)
+    return mixture(folder, folder_name=folder_name, **changes).parent
 
 
 def no_subfolder(folder):
@@ -220,4 +227,10 @@ MIXTURES = (
     Fault("too many sources", partial(all_mixtures, labels="speech\n" * 100, count=100), "at most 16 sources, got 100"),
     Fault("another rate", partial(all_mixtures, source_1={"rate": 8000}), "length, rate and channels of mix.wav"),
     Fault("as made", all_mixtures),
+    Fault("an empty one", partial(among_others, mix=None, count=0, labels=None), "b_0: expected a mix.wav"),
+    Fault("one without a label", partial(among_others, labels="speech\n"), "b_0: expected one source specification"),
+    Fault("one of 17 sources", partial(among_others, labels="speech\n" * 17, count=17), "at most 16 sources, got 17"),
+    Fault("one of an unknown prior", partial(among_others, labels="speech\nghost\n"), "unknown prior 'ghost'"),
+    Fault("names by case", partial(among_others, folder_name="A_0")),
+    Fault("one of 16 sources", partial(among_others, labels="speech\n" * 16, count=16)),
 )

@@ -104,7 +104,7 @@ ENTRIES = (
 @pytest.fixture(autouse=True)
 def small_training(monkeypatch):
     config = functools.partial(TrainingConfig, batch=2, crop_seconds=0.1)
-    monkeypatch.setattr("unsep_lib.training.TrainingConfig", config)
+    monkeypatch.setattr("unsep_lib.training.by_name.TrainingConfig", config)
     tiny = functools.partial(CompactConfig, widths=(8, 8), blocks=(1, 1), heads=2, embedding=16)
     monkeypatch.setattr("unsep_lib.training.state.CompactConfig", tiny)
     monkeypatch.setattr("unsep_lib.training.state.SPECTRUM_CROPS", 8)

@@ -39,7 +39,7 @@ class Here:
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     config = functools.partial(TrainingConfig, batch=2, crop_seconds=0.1)
-    monkeypatch.setattr("unsep_lib.training.TrainingConfig", config)
+    monkeypatch.setattr("unsep_lib.training.by_name.TrainingConfig", config)
     tiny = functools.partial(CompactConfig, widths=(8, 8), blocks=(1, 1), heads=2, embedding=16)
     monkeypatch.setattr("unsep_lib.training.state.CompactConfig", tiny)
     monkeypatch.setattr("unsep_lib.training.state.SPECTRUM_CROPS", 8)
@@ -85,6 +85,28 @@ def evaluate(place, folder):
     return command("evaluate", "--mixtures", folder, "--json", place.out / "scores.json", *FAST)
 
 
+def evaluate_oracle(place, folder):
+    from unsep_lib.evaluation.evaluate import evaluate, oracle
+
+    evaluate(folder, oracle)
+
+
+def evaluate_part(place, folder):
+    return command("evaluate", "--mixtures", folder, "--only=a_", "--part=1/1", "--json", place.out / "a.json", *FAST)
+
+
+def bench_hours(place, folder):
+    return command("bench", "hours", "--mixtures", folder, "--steps=1", "--width=8")
+
+
+def sweep(place, folder):
+    config = place.root / "in" / "own.toml"
+    config.write_text(
+        f'mixtures = "{folder}"\nseeds = [0]\nsolvers = [{{ name = "oracle-ratio-mask" }}, {{ name = "mixture" }}]\n'
+    )
+    return command("experiment", config, "--out", place.out)
+
+
 def import_released(place, file):
     return command("checkpoint", "import", file, "--name=paper")
 
@@ -98,6 +120,10 @@ def function(read):
     return use
 
 
+OF_ONE = ("an empty one", "one without a label", "one of 17 sources", "one of an unknown prior")  # which is not chosen
+NO_PRIORS = dict.fromkeys(
+    ("label unknown", "prior unknown", "too many sources", "one of 17 sources", "one of an unknown prior"), ""
+)
 LOST = dict.fromkeys(("file empty", "file gone"), "")
 TABLES = {
     "prior": (
@@ -131,12 +157,11 @@ TABLES = {
     "mixtures": (
         (
             Entry("evaluate", evaluate),
-            Entry(
-                "read_mixtures",
-                function(read_mixtures),
-                dict.fromkeys(("label unknown", "prior unknown", "too many sources"), ""),
-                makes=False,
-            ),
+            Entry("evaluate --only", evaluate_part, dict.fromkeys(OF_ONE, "")),
+            Entry("evaluate()", evaluate_oracle, NO_PRIORS, makes=False),
+            Entry("bench hours", bench_hours, NO_PRIORS, makes=False),
+            Entry("experiment", sweep, NO_PRIORS),
+            Entry("read_mixtures", function(read_mixtures), NO_PRIORS, makes=False),
         ),
         MIXTURES,
     ),

@@ -1,9 +1,13 @@
 """kill -9 at the writes of every command: the next run completes, and its result is that of an undisturbed one."""
 
+import signal
+from functools import partial
+
 import numpy
 import pytest
 from nbformat import v4, write
 
+from hardening.cases import PASSED
 from hardening.commands import COMMANDS, contents, make_input, words
 from unsep_lib.__main__ import main
 from unsep_lib.files import alone
@@ -52,6 +56,33 @@ def test_a_killed_command_completes_when_it_is_run_again(name, kills, place, dri
         return {"arguments": words(name, place.root / "in", out), "watched": str(out), "environment": environment}
 
     count_kills(name, kills, survives(driven, place.root, name, kills, job))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("moments_of", [1, pytest.param(KILLS, marks=pytest.mark.full)])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_stopped_command_says_so_and_completes_when_it_is_run_again(name, moments_of, number, place, driven, count):
+    make_input(place.root / "in")
+    job = {"environment": {"UNSEP_HOME": str(place.home)}}
+
+    def stopped():
+        words_of, whole = partial(words, name, place.root / "in"), place.root / "whole"
+        undisturbed = driven(arguments=words_of(whole), watched=str(whole), **job)
+        assert undisturbed["code"] == 0, undisturbed["printed"]
+        for moment in moments(undisturbed["writes"], moments_of):
+            out = place.root / f"stopped at {moment}"
+            again = {"arguments": words_of(out), "watched": str(out), **job}
+            ended = driven(**again, kill_at=moment, signal=number)
+            assert ended["code"] == 128 + number, ended["printed"]
+            assert "Traceback" not in ended["printed"]
+            assert ended["printed"].splitlines()[-1] in ("unsep: interrupted", f"unsep: stopped by {number.name}")
+            assert not list(out.rglob("*.partial*"))
+            after = driven(**again)
+            assert after["code"] == 0, after["printed"]
+            assert contents(out) == contents(whole), f"{name} stopped at write {moment} of {undisturbed['writes']}"
+        return PASSED
+
+    count("signals", name, f"{moments_of} × {number.name}", stopped)
 
 
 @pytest.mark.full

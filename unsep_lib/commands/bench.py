@@ -118,10 +118,10 @@ def asked_mixtures(arguments: argparse.Namespace) -> tuple[tuple[int, float], ..
         ValueError: no such folder, or not a mixture.
     """
     from unsep_lib.data.mixture_sets import TASKS
-    from unsep_lib.data.mixtures import read_mixtures
+    from unsep_lib.data.mixtures import mixture_folders, read_mixture
 
     if arguments.mixtures is not None:
-        found = read_mixtures(arguments.mixtures)
+        found = map(read_mixture, mixture_folders(arguments.mixtures))
         return tuple((len(item.specs), len(item.mixture) / item.sample_rate) for item in found)
     if arguments.per_task < 1:
         raise ValueError(f"expected at least 1 mixture of each task, got {arguments.per_task}")

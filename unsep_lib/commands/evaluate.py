@@ -104,10 +104,12 @@ class _Scores:
 
     def start(self, mixtures: Sequence[Mixture]) -> None:
         """Take the mixtures that will be scored, and say which of their priors were never trained."""
-        self.mixtures = mixtures
-        specs = [spec for mixture in mixtures for spec in mixture.specs]
+        from unsep_lib.data.mixtures import headings
+
+        self.mixtures, known = mixtures, headings(mixtures)
+        specs = [spec for mixture in known for spec in mixture.specs]
         warn_of_untrained(self.files.get(spec.prior, spec.prior) for spec in specs)
-        self.widths = max(len(mixture.name) for mixture in mixtures), max(len(str(spec)) for spec in specs)
+        self.widths = max(len(mixture.name) for mixture in known), max(len(str(spec)) for spec in specs)
 
     def rows(self, name: str, rows: Iterable[SourceScore]) -> None:
         """Print a mixture's scores."""
@@ -169,7 +171,7 @@ def show_voices(evaluation: Evaluation) -> None:
             print(f"{name}: {found.mean:.3f} (95 % {found.low:.3f} … {found.high:.3f}), {len(scored)} voices")
     short = sum(voice.stoi is None for voice in voices)
     if short:
-        print(f"left out of STOI: {short} voices that sound for less than 0.4 s")
+        print(f"left out of STOI: {short} voices that sound for less than 0.4 s or have no finite estimate")
 
 
 def decibels(value: float | None, style: str) -> str:

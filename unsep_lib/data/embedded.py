@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from unsep_lib.data.clips import Clip, read_manifest
-from unsep_lib.data.mixtures import Mixture, read_mixtures
+from unsep_lib.data.mixtures import Mixture, mixture_folders, read_mixture
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EMBEDDED = REPOSITORY / "data_prep" / "embedded"
@@ -24,8 +24,8 @@ def embedded_dir() -> Path:
 
 def embedded_mixtures(task: str = "") -> list[Mixture]:
     """The test mixtures of a task, or of all tasks."""
-    mixtures = read_mixtures(embedded_dir() / "mixtures")
-    return [mixture for mixture in mixtures if not task or mixture.name.rpartition("_")[0] == task]
+    folders = mixture_folders(embedded_dir() / "mixtures")
+    return [read_mixture(folder) for folder in folders if not task or folder.name.rpartition("_")[0] == task]
 
 
 def embedded_clips() -> list[Clip]:

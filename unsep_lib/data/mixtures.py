@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, overload
 
 import numpy
 import torch
@@ -186,14 +187,55 @@ def _wav_first(path: Path) -> tuple[int, str]:
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", path.stem)]
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", path.stem)]
 
 
-def read_mixtures(folder: Path | str, specs: Sequence[SourceSpec] = ()) -> list[Mixture]:
-    """Read every subfolder of `folder` as a mixture, in alphabetical order.
+class Heading(NamedTuple):
+    """A mixture without its samples."""
+
+    name: str
+    specs: tuple[SourceSpec, ...]
+
+
+class MixtureFolders(Sequence[Mixture]):
+    """Mixtures in folders, each read when it is asked for, so that memory holds one of any number of them.
+
+    All of them are read once before, so that one that is no mixture is refused before any work.
 
     Raises:
-        ValueError: no such folder, no subfolders, or one that is no mixture.
+        ValueError: a folder that holds no mixture.
+    """
+
+    def __init__(self, folders: Sequence[Path], specs: Sequence[SourceSpec] = ()):
+        self.folders, self.specs = tuple(folders), tuple(specs)
+        read = (read_mixture(folder, specs) for folder in folders)
+        self.headings = tuple(Heading(mixture.name, mixture.specs) for mixture in read)
+
+    def __len__(self) -> int:
+        return len(self.folders)
+
+    @overload
+    def __getitem__(self, index: int) -> Mixture: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Mixture]: ...
+
+    def __getitem__(self, index: int | slice) -> Mixture | Sequence[Mixture]:
+        if isinstance(index, slice):
+            return [read_mixture(folder, self.specs) for folder in self.folders[index]]
+        return read_mixture(self.folders[index], self.specs)
+
+
+def headings(mixtures: Sequence[Mixture]) -> Sequence[Heading | Mixture]:
+    """Names and specifications of mixtures, without reading any."""
+    return mixtures.headings if isinstance(mixtures, MixtureFolders) else mixtures
+
+
+def mixture_folders(folder: Path | str) -> list[Path]:
+    """The subfolders of `folder`, each of which should hold a mixture, in alphabetical order.
+
+    Raises:
+        ValueError: no such folder, or no subfolders.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -202,4 +244,13 @@ def read_mixtures(folder: Path | str, specs: Sequence[SourceSpec] = ()) -> list[
     folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(hidden))
     if not folders:
         raise ValueError(f"{folder}: expected a subfolder for each mixture, found none")
-    return [read_mixture(path, specs) for path in folders]
+    return folders
+
+
+def read_mixtures(folder: Path | str, specs: Sequence[SourceSpec] = ()) -> MixtureFolders:
+    """The mixtures in the subfolders of `folder`, in alphabetical order, each read when it is asked for.
+
+    Raises:
+        ValueError: no such folder, no subfolders, or one that is no mixture.
+    """
+    return MixtureFolders(mixture_folders(folder), specs)

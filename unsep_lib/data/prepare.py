@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -17,9 +20,12 @@ from unsep_lib.data.clips import Clip, active_spans, read_lines, read_manifest, 
 from unsep_lib.data.layouts import LAYOUTS, Entry, Layout, left_out, tables_of
 from unsep_lib.files import alone, refuse_overwriting, sha256
 from unsep_lib.parallel import spread
+from unsep_lib.priors.checkpoints import home
 from unsep_lib.source_spec import class_label
 
 FULL_SCALE = 32767 / 32768  # the largest 16-bit sample
+KEY_LENGTH = 20  # hexadecimal digits
+KEEP_SECONDS = 60.0  # a kill loses at most so much reading
 
 
 @dataclass(frozen=True)
@@ -119,7 +125,8 @@ def prepare(
     """Turn a corpus or a folder of audio into the manifest `out`, as `unsep data prepare`.
 
     What was skipped is listed beside it. Files that did not change since the manifest was written are not read again,
-    unless `fresh`. The other words as in `read_corpus`; on_read(prepared) is called before anything is written.
+    unless `fresh`; nor are those that a run read which was stopped or killed. The other words as in `read_corpus`;
+    on_read(prepared) is called before anything is written.
 
     Raises:
         ValueError: as `read_corpus`, a label that no source could have, no file that can be used, another run that
@@ -129,13 +136,32 @@ def prepare(
         raise ValueError(f"expected a label in one line without ':', '/' and backslashes, got {label!r}")
     refuse_overwriting([out, skipped_list(out)], tables_of(Path(root)), text=True)
     with alone(out, file=True):
-        before = None if fresh else read_prepared(out)
-        prepared = read_corpus(root, corpus, label=label, split=split, workers=workers, on_file=on_file, before=before)
+        unfinished = unfinished_list(out)
+        known = [] if fresh else [one for one in (read_prepared(out), read_prepared(unfinished)) if one is not None]
+        prepared = read_corpus(
+            root, corpus, label=label, split=split, workers=workers, on_file=on_file, before=known,
+            keep=partial(_keep, unfinished),
+        )  # fmt: skip
         if on_read is not None:
             on_read(prepared)
         if not prepared.clips:
             raise ValueError(f"{root}: none of {len(prepared.skipped)} files could be used")
-        return replace(prepared, changed=write_prepared(out, prepared))
+        prepared = replace(prepared, changed=write_prepared(out, prepared))
+        for file in (unfinished, skipped_list(unfinished)):
+            file.unlink(missing_ok=True)
+        return prepared
+
+
+def unfinished_list(manifest: Path | str) -> Path:
+    """Where a run keeps what it has read so far, until it writes its manifest."""
+    place = hashlib.sha256(os.fsencode(Path(manifest).resolve())).hexdigest()[:KEY_LENGTH]
+    return home() / "unfinished" / f"{place}.jsonl"
+
+
+def _keep(unfinished: Path, prepared: Prepared) -> None:
+    if prepared.clips or prepared.skipped:
+        with contextlib.suppress(ValueError):  # a home that cannot be written
+            _write(unfinished, prepared)
 
 
 def read_corpus(
@@ -146,13 +172,15 @@ def read_corpus(
     split: str | None = None,
     workers: int | None = None,
     on_file: Callable[[int, int], None] | None = None,
-    before: Prepared | None = None,
+    before: Prepared | Sequence[Prepared] | None = None,
+    keep: Callable[[Prepared], None] | None = None,
 ) -> Prepared:
     """Describe every clip of a corpus folder: hash, rate, length, label, split, active spans, level, clipping.
 
     corpus: one of `CORPORA` or "auto"; label, split: instead of those the layout gives; workers: processes
-    (default: one per core); on_file(done, all); before: an earlier result, whose files are not read again where their
-    size and time of change are the same. The order does not depend on the workers.
+    (default: one per core); on_file(done, all); before: earlier results, whose files are not read again where their
+    size and time of change are the same; keep: called with what is read so far every minute, and when the reading is
+    stopped. The order does not depend on the workers.
 
     Raises:
         ValueError: no such folder, an unknown corpus, or no audio files.
@@ -171,15 +199,26 @@ def read_corpus(
     results = [_known(name, entry, known) for entry in entries]
     unread = [entry for entry, result in zip(entries, results, strict=True) if result is None]
     found = spread(partial(describe, name), unread, workers)
-    for done in range(len(results)):
-        if results[done] is None:
-            results[done] = next(found)
-        if on_file is not None:
-            on_file(done + 1, len(results))
+    kept = time.monotonic()
+    try:
+        for done in range(len(results)):
+            if results[done] is None:
+                results[done] = next(found)
+            if keep is not None and time.monotonic() - kept > KEEP_SECONDS:
+                keep(_prepared(results))
+                kept = time.monotonic()
+            if on_file is not None:
+                on_file(done + 1, len(results))
+    except BaseException:
+        if keep is not None:
+            keep(_prepared(results))
+        raise
+    return replace(_prepared(results), read=len(unread), left_out=tuple(others))
+
+
+def _prepared(results: Sequence[Clip | Skipped | None]) -> Prepared:
     clips = tuple(result for result in results if isinstance(result, Clip))
-    return Prepared(
-        clips, tuple(result for result in results if isinstance(result, Skipped)), len(unread), tuple(others)
-    )
+    return Prepared(clips, tuple(result for result in results if isinstance(result, Skipped)))
 
 
 def _layout_of(root: Path, corpus: str) -> Layout:
@@ -190,9 +229,9 @@ def _layout_of(root: Path, corpus: str) -> Layout:
     return LAYOUTS[corpus] if corpus != "auto" else next(one for one in LAYOUTS.values() if one.recognises(root))
 
 
-def _by_file(before: Prepared | None) -> dict[str, Clip | Skipped]:
-    files: list[Clip | Skipped] = [] if before is None else [*before.clips, *before.skipped]
-    return {os.path.realpath(one.file): one for one in files}
+def _by_file(before: Prepared | Sequence[Prepared] | None) -> dict[str, Clip | Skipped]:
+    several = [before] if isinstance(before, Prepared) else before or []
+    return {os.path.realpath(one.file): one for prepared in several for one in (*prepared.clips, *prepared.skipped)}
 
 
 def _known(corpus: str, entry: Entry, known: dict[str, Clip | Skipped]) -> Clip | Skipped | None:
@@ -231,13 +270,17 @@ def write_prepared(manifest: Path | str, prepared: Prepared) -> bool:
     before = read_prepared(manifest)
     if before is not None and (before.clips, before.skipped) == (prepared.clips, prepared.skipped):
         return False
+    _write(manifest, prepared)
+    return True
+
+
+def _write(manifest: Path | str, prepared: Prepared) -> None:
     write_manifest(manifest, prepared.clips)
     listed = skipped_list(manifest)
     if prepared.skipped:
         write_lines(listed, _rows(prepared.skipped, listed.resolve().parent))
     else:
         listed.unlink(missing_ok=True)
-    return True
 
 
 def _rows(skipped: Sequence[Skipped], folder: Path) -> list[dict[str, object]]:

@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import pandas
 import torch
 
 from unsep_lib.audio import SAMPLE_RATE
-from unsep_lib.data.mixtures import Mixture, read_mixtures
+from unsep_lib.data.mixtures import Mixture, MixtureFolders, headings, mixture_folders
 from unsep_lib.evaluation.baselines import oracle_ratio_mask
 from unsep_lib.evaluation.metrics import (
     Statistic,
@@ -22,7 +23,7 @@ from unsep_lib.evaluation.metrics import (
     statistic,
     voices_of,
 )
-from unsep_lib.separation import load_priors, separate
+from unsep_lib.separation import check_count, load_priors, separate
 from unsep_lib.solvers import DEFAULT_SOLVER, Solver
 from unsep_lib.source_spec import parse_spec
 from unsep_lib.versions import peak_memory_mb
@@ -155,7 +156,7 @@ def evaluate(
     if isinstance(mixtures, Path | str):
         mixtures = _mixtures_in(Path(mixtures), source, only, part)
     else:
-        mixtures = chosen_mixtures(mixtures, only, part)
+        mixtures = chosen(mixtures, only, part)
     if on_start is not None:
         on_start(mixtures)
     if method is None:
@@ -165,7 +166,10 @@ def evaluate(
     seconds, silent, switches, passages = 0.0, 0, 0, 0
     for mixture in mixtures:
         began = time.monotonic()
-        estimates = method(mixture)
+        try:
+            estimates = method(mixture)
+        except ValueError as error:
+            raise ValueError(f"{mixture.name}: {error}") from error
         seconds += time.monotonic() - began
         found = source_scores(mixture, estimates)
         rows += found
@@ -183,25 +187,34 @@ def evaluate(
 
 
 def _mixtures_in(folder: Path, source: Sequence[str], only: str, part: tuple[int, int]) -> Sequence[Mixture]:
-    mixtures = read_mixtures(folder, [parse_spec(text) for text in source])
+    folders, specs = mixture_folders(folder), [parse_spec(text) for text in source]
     try:
-        return chosen_mixtures(mixtures, only, part)
-    except ValueError as error:
+        return MixtureFolders(chosen(folders, only, part), specs)
+    except _NoneLeft as error:
         raise ValueError(f"{folder}: {error}") from error
 
 
-def chosen_mixtures(mixtures: Sequence[Mixture], only: str, part: tuple[int, int]) -> Sequence[Mixture]:
-    """The mixtures whose names start with `only`; of them, with part = (K, N), every N-th from the K-th.
+class _NoneLeft(ValueError):
+    """The choice of mixtures left none."""
+
+
+Named = TypeVar("Named", Mixture, Path)
+
+
+def chosen(mixtures: Sequence[Named], only: str, part: tuple[int, int]) -> Sequence[Named]:
+    """The mixtures, or folders of them, whose names start with `only`; with part = (K, N), every N-th from the K-th.
 
     Raises:
         ValueError: none are left.
     """
+    if not only and part == (1, 1):
+        return mixtures
     named = [mixture for mixture in mixtures if mixture.name.startswith(only)]
     if mixtures and not named:
-        raise ValueError(f"no mixture's name starts with {only!r}")
+        raise _NoneLeft(f"no mixture's name starts with {only!r}")
     number, parts = part
     if named and number > len(named):
-        raise ValueError(f"expected at most as many parts as mixtures, {len(named)}, got part {number}/{parts}")
+        raise _NoneLeft(f"expected at most as many parts as mixtures, {len(named)}, got part {number}/{parts}")
     return named[number - 1 :: parts]
 
 
@@ -215,7 +228,12 @@ def separating_method(
     precision: str | torch.dtype | None,
 ) -> Method:
     """`separate` as a method; loads every prior before the first mixture."""
-    specs = list(dict.fromkeys(spec for mixture in mixtures for spec in mixture.specs))
+    for one in headings(mixtures):
+        try:
+            check_count(one.specs)
+        except ValueError as error:
+            raise ValueError(f"{one.name}: {error}") from error
+    specs = list(dict.fromkeys(spec for one in headings(mixtures) for spec in one.specs))
     dtype = getattr(torch, precision) if isinstance(precision, str) else precision
     priors = dict(zip(specs, load_priors(specs, prior, device, dtype), strict=True))
 

@@ -146,8 +146,11 @@ class Voice:
 def stoi(estimate: torch.Tensor, reference: torch.Tensor) -> float | None:
     """Short-time objective intelligibility of [time] at 16 kHz, 0 … 1 (Taal et al. 2011), by pystoi.
 
-    None for a voice that sounds for less than 0.4 s, the length of the measure's segments.
+    None for a voice that sounds for less than 0.4 s, the length of the measure's segments, and for an estimate that is
+    not finite.
     """
+    if not estimate.isfinite().all():
+        return None
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)  # by which pystoi says that it found no segment
         try:
@@ -159,9 +162,10 @@ def stoi(estimate: torch.Tensor, reference: torch.Tensor) -> float | None:
 def pesq(estimate: torch.Tensor, reference: torch.Tensor) -> float | None:
     """Wideband PESQ of [time] at 16 kHz, 1 … 4.6 (ITU-T P.862.2), by the package pesq.
 
-    None where that is not installed, or finds no utterance, as in silence.
+    None where that is not installed, or finds no utterance, as in silence, and for an estimate that is not finite.
     """
-    if importlib.util.find_spec("pesq") is None or not (reference.any() and estimate.any()):
+    sounds = reference.any() and estimate.any() and estimate.isfinite().all()
+    if importlib.util.find_spec("pesq") is None or not sounds:
         return None
     from pesq import PesqError
     from pesq import pesq as by_package

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from unsep_lib.data.clips import Clip, read_manifest
 from unsep_lib.data.embedded import embedded_dir
-from unsep_lib.data.mixtures import Mixture, read_mixture, read_mixtures
+from unsep_lib.data.mixtures import mixture_folders, read_mixture
 from unsep_lib.experiments.conditions import WeightsCache, mixture_digest, planned_sources
 from unsep_lib.experiments.config import Condition, Experiment, SolverChoice
 from unsep_lib.experiments.methods import BASELINES, clips_of, sampler_named
@@ -20,9 +20,10 @@ from unsep_lib.source_spec import SourceSpec
 
 @dataclass(frozen=True)
 class PlannedMixture:
-    """A mixture with its folder, task and digest."""
+    """A mixture's name and sources, its folder, task and digest."""
 
-    mixture: Mixture
+    name: str
+    specs: tuple[SourceSpec, ...]
     folder: Path
     task: str
     digest: str
@@ -96,16 +97,16 @@ def planned_mixtures(experiment: Experiment) -> list[PlannedMixture]:
         ValueError: a task without mixtures, or a folder that holds something else.
     """
     folder = _folder(experiment)
-    by_task: dict[str, list[Mixture]] = {}
-    for mixture in read_mixtures(folder):
-        by_task.setdefault(mixture.name.rpartition("_")[0] or mixture.name, []).append(mixture)
+    by_task: dict[str, list[Path]] = {}
+    for path in mixture_folders(folder):
+        by_task.setdefault(path.name.rpartition("_")[0] or path.name, []).append(path)
     for task in experiment.tasks:
         if task not in by_task:
             raise ValueError(f"{folder}: no mixtures of the task {task!r}, found {', '.join(by_task)}")
     return [
-        _planned(mixture, folder, task)
+        _planned(path, task)
         for task in experiment.tasks or by_task
-        for mixture in by_task[task][: experiment.mixtures_per_task or None]
+        for path in by_task[task][: experiment.mixtures_per_task or None]
     ]
 
 
@@ -113,8 +114,9 @@ def _folder(experiment: Experiment) -> Path:
     return Path(experiment.mixtures).resolve() if experiment.mixtures else embedded_dir() / "mixtures"
 
 
-def _planned(mixture: Mixture, folder: Path, task: str) -> PlannedMixture:
-    return PlannedMixture(mixture, folder / mixture.name, task, mixture_digest(mixture))
+def _planned(folder: Path, task: str) -> PlannedMixture:
+    mixture = read_mixture(folder)
+    return PlannedMixture(mixture.name, mixture.specs, folder, task, mixture_digest(mixture))
 
 
 def _also(experiment: Experiment, name: str) -> PlannedMixture | None:
@@ -123,16 +125,15 @@ def _also(experiment: Experiment, name: str) -> PlannedMixture | None:
     Raises:
         ValueError: the folder has no mixture of that name.
     """
-    folder = _folder(experiment)
-    return _planned(read_mixture(folder / name), folder, "") if name else None
+    return _planned(_folder(experiment) / name, "") if name else None
 
 
 def _specs(mixture: PlannedMixture, also: PlannedMixture | None) -> tuple[SourceSpec, ...]:
     """The sources of a mixture and of the one added to it; none if a source would be there twice."""
-    own = mixture.mixture.specs
+    own = mixture.specs
     if also is None:
         return own
-    return () if set(own) & set(also.mixture.specs) else (*own, *also.mixture.specs)
+    return () if set(own) & set(also.specs) else (*own, *also.specs)
 
 
 def _row(
@@ -144,7 +145,7 @@ def _row(
     device: str,
 ) -> Row:
     row = Row(
-        mixture=planned.mixture.name, task=planned.task, condition=condition.name, folder=str(planned.folder),
+        mixture=planned.name, task=planned.task, condition=condition.name, folder=str(planned.folder),
         digest=planned.digest, seconds=condition.seconds, level_difference=condition.level_difference, sources=sources,
         solver=solver, device=device,
     )  # fmt: skip

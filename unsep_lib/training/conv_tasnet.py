@@ -17,7 +17,7 @@ import torch
 from tqdm import tqdm
 
 from unsep_lib.data.clips import Clip, read_manifest
-from unsep_lib.data.mixtures import LEVEL_HIGH, LEVEL_LOW, Mixture, read_mixtures
+from unsep_lib.data.mixtures import LEVEL_HIGH, LEVEL_LOW, Mixture, headings, read_mixtures
 from unsep_lib.evaluation.conv_tasnet import SOURCES, Control, ControlSize, save_control
 from unsep_lib.evaluation.evaluate import evaluate
 from unsep_lib.files import alone
@@ -95,9 +95,13 @@ def train_control(
     (weights stay float32) is faster on processors with AMX; `workers` processes read the same crops ahead of time.
 
     Raises:
-        ValueError: no training clips of a kind, another recipe's state or weights without one in `folder`, or a loss
-            that is not finite: then `folder` keeps the last good state.
+        ValueError: no training clips of a kind, validation on other mixtures, another recipe's state or weights without
+            one in `folder`, or a loss that is not finite: then `folder` keeps the last good state.
     """
+    for one in headings(validation):
+        if tuple(spec.prior for spec in one.specs) != SOURCES:
+            expected, got = " and ".join(SOURCES), ", ".join(map(str, one.specs))
+            raise ValueError(f"{one.name}: expected a mixture of {expected} to validate on, got {got}")
     with alone(folder := Path(folder)):
         refuse_foreign(folder / CONTROL_FILE, folder / STATE_FILE)
         run = _start(folder / STATE_FILE, config, device)
@@ -238,7 +242,7 @@ def _trained(arguments: argparse.Namespace) -> Path:
         [clip for manifest in manifests for clip in read_manifest(manifest)]
         for manifests in (arguments.speech, arguments.sounds)
     )
-    validation = list(read_mixtures(arguments.validation)) if arguments.validation else []
+    validation = read_mixtures(arguments.validation) if arguments.validation else ()
     config = ControlConfig(arguments.minutes, batch=arguments.batch, seed=arguments.seed)
     with tqdm(total=100.0, miniters=0, bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix}") as bar:
 
