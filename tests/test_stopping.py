@@ -201,13 +201,24 @@ def test_a_second_signal_does_not_end_what_the_first_one_leaves_to_be_done():
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
-def test_signals_that_are_ignored_stay_so_and_ctrl_c_waits():
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with stoppable():
-            signal.raise_signal(signal.SIGHUP)
-    finally:
-        signal.signal(signal.SIGHUP, before)
+@pytest.fixture
+def handlers():
+    """Signals as at a terminal; a suite in the background was begun without SIGINT."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_signals_that_are_ignored_stay_so(handlers):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with stoppable():
+        signal.raise_signal(signal.SIGHUP)
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+
+
+def test_ctrl_c_waits_for_what_must_be_done_whole(handlers):
     done = []
     with pytest.raises(KeyboardInterrupt), undisturbed():
         signal.raise_signal(signal.SIGINT)

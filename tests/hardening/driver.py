@@ -102,6 +102,7 @@ def run(job, seen):
     """The command's exit code; what it raises beyond that is printed as Python would."""
     from unsep_lib.__main__ import main
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background was begun without it
     os.environ.update(job.get("environment", {}))
     make_small()
     if job.get("size_limit"):

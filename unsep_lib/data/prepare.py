@@ -231,7 +231,10 @@ def _layout_of(root: Path, corpus: str) -> Layout:
 
 def _by_file(before: Prepared | Sequence[Prepared] | None) -> dict[str, Clip | Skipped]:
     several = [before] if isinstance(before, Prepared) else before or []
-    return {os.path.realpath(one.file): one for prepared in several for one in (*prepared.clips, *prepared.skipped)}
+    files: list[Clip | Skipped] = []
+    for prepared in several:
+        files += [*prepared.clips, *prepared.skipped]
+    return {os.path.realpath(one.file): one for one in files}
 
 
 def _known(corpus: str, entry: Entry, known: dict[str, Clip | Skipped]) -> Clip | Skipped | None:
