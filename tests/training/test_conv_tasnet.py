@@ -175,3 +175,10 @@ def test_an_experiment_runs_a_control_of_ones_own_beside_the_shipped_one(home, t
     own.unlink()
     with pytest.raises(ValueError, match=r"own\.safetensors: no such control file"):
         plan(experiment)
+
+
+def test_weights_without_their_state_are_never_written_over(tmp_path):
+    (tmp_path / "conv_tasnet.safetensors").write_bytes(b"mine")
+    with pytest.raises(ValueError, match=r"conv_tasnet\.safetensors: is there already"):
+        train_control([], [], [], tmp_path, config())
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("conv_tasnet.safetensors", b"mine")]
