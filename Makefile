@@ -17,7 +17,7 @@ reproduce: $(STAMP)
 test: docs
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/mypy
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadfile --durations 20
 	OMP_NUM_THREADS=1 UNSEP_PROFILE=smoke UNSEP_OUT="$(CURDIR)/out/nbval" $(VENV)/bin/python -m pytest -n 2 --dist loadfile \
 		--nbval-lax --nbval-current-env --nbval-cell-timeout=300 notebooks
 	ATEN_CPU_CAPABILITY=avx2 $(UNSEP) reproduce --profile smoke --out out/smoke --force --check
