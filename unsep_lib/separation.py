@@ -33,7 +33,7 @@ from unsep_lib.audio import (
 from unsep_lib.bandwidth import BANDWIDTHS, FULL, upward
 from unsep_lib.files import alone, clear_partials, refuse_overwriting, sha256, staged, write_bytes, write_json
 from unsep_lib.priors.base import Prior
-from unsep_lib.priors.checkpoints import find_prior, load_prior, names_python
+from unsep_lib.priors.checkpoints import find_prior, load_prior, names_python, priors_that_know
 from unsep_lib.solvers import DEFAULT_SOLVER, Snapshot, Solver, solve_judged, solver_named
 from unsep_lib.solvers.agreement import Confidence
 from unsep_lib.source_spec import RESIDUAL, SourceSpec, file_names, parse_spec
@@ -475,7 +475,15 @@ def load_priors(
     for spec in specs:
         if spec.prior not in loaded:
             loaded[spec.prior] = load_prior((files or {}).get(spec.prior, spec.prior), device, precision)
-    return [loaded[spec.prior].with_condition(label=spec.label) for spec in specs]
+    return [_labelled(loaded[spec.prior], spec.label) for spec in specs]
+
+
+def _labelled(prior: Prior, label: str | None) -> Prior:
+    try:
+        return prior.with_condition(label=label)
+    except ValueError as error:
+        others = [f"{name}:{label}" for name in priors_that_know(str(label))]
+        raise ValueError(f"{error}; there is {', '.join(others)}" if others else str(error)) from error
 
 
 def _listed(sources: object) -> list[SourceSpec | Prior]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import io
 import itertools
@@ -72,6 +73,15 @@ def available_priors() -> dict[str, Path]:
     """Name → file of every prior found; the user's own come before shipped ones of the same name."""
     folders = (PRETRAINED, home() / "priors")
     return {file.stem: file for folder in folders for file in sorted(folder.glob("[!.]*.safetensors"))}
+
+
+def priors_that_know(label: str) -> list[str]:
+    """The names of the priors found that have this label; damaged ones are passed over."""
+    found = []
+    for name, file in available_priors().items():
+        with contextlib.suppress(OSError, ValueError):
+            found += [name] if label in card_of(file)["labels"] else []
+    return found
 
 
 def find_prior(name: str) -> Path:
