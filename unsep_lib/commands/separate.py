@@ -155,6 +155,7 @@ def separate_shown(path: Path, folder: Path, wanted: Request, start: Sequence[Pa
     from tqdm import tqdm
 
     from unsep_lib.separation import UNFINISHED, read_report, separate_file
+    from unsep_lib.windows import clock
 
     layout = "{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
     with tqdm(total=1.0, bar_format=layout, desc=f"separating {path.name}", disable=None) as bar:
@@ -168,8 +169,6 @@ def separate_shown(path: Path, folder: Path, wanted: Request, start: Sequence[Pa
         written = separate_file(path, wanted, folder, start=start or None, on_window=shown)
     for file in written:
         print(file)
-    from unsep_lib.windows import clock
-
     report = read_report(folder)
     for name, confidence in zip(wanted.names, report["confidence"] or (), strict=False):
         note(f"{name}: {confidence['words']}")
