@@ -320,7 +320,6 @@ def _check_folder(folder: Path, mixtures: MixtureSet, record: dict[str, object])
 def _write_one(folder: Path, recipe: Recipe) -> bytes:
     target, partial_folder = folder / recipe.name, folder / f".{recipe.name}{UNFINISHED}"
     if not target.is_dir():
-        shutil.rmtree(partial_folder, ignore_errors=True)  # of a run that was killed
         try:
             write_mixture(partial_folder, mixture_of(recipe))
             partial_folder.rename(target)
