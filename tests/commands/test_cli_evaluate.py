@@ -11,6 +11,7 @@ from command_line import FAST, contents, noise, one_sentence, separated
 from unsep_lib.__main__ import main
 from unsep_lib.data.mixtures import Mixture, write_mixture
 from unsep_lib.evaluation.evaluate import evaluate
+from unsep_lib.solvers import DEFAULT_SOLVER
 from unsep_lib.source_spec import parse_spec
 
 STATISTIC = {"mean", "median", "low", "high"}
@@ -36,10 +37,13 @@ def test_evaluation_writes_the_pinned_layout(home, mixtures):
     result = evaluated(mixtures)
     assert list(result) == [
         "si_sdr", "si_sdr_improvement", "collapsed", "left_out", "seconds_per_mixture", "source_switches",
-        "window_passages", "peak_memory_mb", "rows",
+        "window_passages", "peak_memory_mb", "calibration", "rows",
     ]  # fmt: skip
     assert result["si_sdr"].keys() == result["si_sdr_improvement"].keys() == STATISTIC
-    assert all(list(row) == ["mixture", "source", "label", "si_sdr", "si_sdr_improvement"] for row in result["rows"])
+    said = ["agreement", "expected", "expected_low", "expected_high"]
+    names = ["mixture", "source", "label", "si_sdr", "si_sdr_improvement", *said]
+    assert all(list(row) == names for row in result["rows"])
+    assert all(row[name] is None for row in result["rows"] for name in said) and result["calibration"] is None
     assert [(row["mixture"], row["source"], row["label"]) for row in result["rows"]] == [
         ("a_0", 1, "speech"), ("a_0", 2, "sound:Cello"), ("b_0", 1, "speech"), ("b_0", 2, "speech"),
     ]  # fmt: skip
@@ -69,6 +73,21 @@ def test_scores_equal_an_independent_score_of_the_separated_files(home, mixtures
         score = functools.partial(fast_bss_eval.si_sdr, reference[None], zero_mean=True)
         assert row["si_sdr"] == pytest.approx(score(estimate[None])[0], abs=1e-2)
         assert row["si_sdr_improvement"] == pytest.approx(row["si_sdr"] - score(mixed[None])[0], abs=1e-2)
+
+
+def test_improvements_that_the_default_expects_are_those_of_its_report(home, mixtures, tmp_path, capsys):
+    file, default = tmp_path / "scores.json", ["--solver", DEFAULT_SOLVER, "--steps", "4"]
+    assert main(["evaluate", "--mixtures", str(mixtures), "--json", str(file), *default]) == 0
+    found = json.loads(file.read_text())
+    assert "estimated improvement: rank correlation" in capsys.readouterr().out
+    assert main(["separate", str(mixtures / "a_0" / "mix.flac"), "--source", "speech", "--source", "sound:Cello",
+                 "--out", str(tmp_path / "out"), *default]) == 0  # fmt: skip
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    for row, confidence in zip(found["rows"], report["confidence"], strict=False):
+        assert row["agreement"] == pytest.approx(confidence["agreement"], abs=0.2)
+        assert row["expected_low"] < row["expected"] == pytest.approx(confidence["improvement"], abs=0.2)
+    inside = [row["expected_low"] <= row["si_sdr_improvement"] <= row["expected_high"] for row in found["rows"]]
+    assert found["calibration"]["inside"] == numpy.mean(inside)
 
 
 def test_swapped_voices_are_found_and_lost_sources_are_counted():

@@ -3,7 +3,7 @@ import numpy
 import pytest
 import torch
 
-from unsep_lib.evaluation.metrics import best_order, si_sdr, source_switches, statistic
+from unsep_lib.evaluation.metrics import best_order, calibration, si_sdr, source_switches, statistic
 from unsep_lib.source_spec import parse_spec
 
 
@@ -70,3 +70,13 @@ def test_the_interval_resamples_mixtures_not_sources():
     by_source = statistic(values, [str(i) for i in range(20)])
     assert by_mixture.mean == by_source.mean == 3.0
     assert by_mixture.high - by_mixture.low > 1.2 * (by_source.high - by_source.low)
+
+
+def test_estimated_improvements_are_compared_with_the_true_ones():
+    expected, true = [10.0, 4.0, 7.0, 1.0], [12.0, 1.0, 8.0, 2.0]
+    low, high = ([value + side * 2 for value in expected] for side in (-1, 1))
+    found = calibration(expected, low, high, true)
+    differences = (4 - 4, 2 - 1, 3 - 3, 1 - 2)  # of the ranks
+    assert found.rank_correlation == pytest.approx(1 - 6 * sum(one**2 for one in differences) / (4 * (4**2 - 1)))
+    assert (found.inside, found.bias, found.error) == (0.75, pytest.approx(-0.25), pytest.approx(1.75))
+    assert calibration([1.0] * 3, [0.0] * 3, [2.0] * 3, [0.0, 1.0, 2.0]).rank_correlation is None

@@ -155,6 +155,10 @@ def show_rest(evaluation: Evaluation) -> None:
     if evaluation.passages:
         print(f"sources changed places {evaluation.switches} times in {evaluation.passages} passages from one window "
               "to the next")  # fmt: skip
+    if found := evaluation.calibration:
+        ranks = "–" if found.rank_correlation is None else f"{found.rank_correlation:.2f}"
+        print(f"estimated improvement: rank correlation {ranks} with the true one, {found.inside:.0%} inside the "
+              f"estimated range, {found.bias:+.1f} dB off on average")  # fmt: skip
     if evaluation.voices is not None:
         show_voices(evaluation)
 

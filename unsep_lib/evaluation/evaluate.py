@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,22 +15,25 @@ from unsep_lib.audio import SAMPLE_RATE
 from unsep_lib.data.mixtures import Mixture, MixtureFolders, headings, mixture_folders
 from unsep_lib.evaluation.baselines import oracle_ratio_mask
 from unsep_lib.evaluation.metrics import (
+    Calibration,
     Statistic,
     Voice,
     best_order,
+    calibration,
     scored,
     source_switches,
     statistic,
     voices_of,
 )
-from unsep_lib.separation import check_count, load_priors, separate
+from unsep_lib.separation import Separation, check_count, load_priors, separate
 from unsep_lib.solvers import DEFAULT_SOLVER, Solver
+from unsep_lib.solvers.agreement import Confidence
 from unsep_lib.source_spec import parse_spec
 from unsep_lib.versions import peak_memory_mb
 from unsep_lib.windows import HOP
 
 COLLAPSE_DB = -10.0  # a source whose SI-SDR falls by more than this has collapsed
-Method = Callable[[Mixture], torch.Tensor]
+Method = Callable[[Mixture], torch.Tensor | Separation]
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ class SourceScore:
     """The score of one audible source of one mixture, in dB.
 
     si_sdr: None for an estimate that is silent or not finite; si_sdr_improvement: None there, and where the mixture is
-    the source itself.
+    the source itself; expected, expected_low, expected_high: the improvement that the separation itself estimated and
+    its range, and agreement, from which it did so; None from a method that does not say.
     """
 
     mixture: str
@@ -46,6 +50,10 @@ class SourceScore:
     label: str
     si_sdr: float | None
     si_sdr_improvement: float | None
+    agreement: float | None = None
+    expected: float | None = None
+    expected_low: float | None = None
+    expected_high: float | None = None
 
     @property
     def collapsed(self) -> bool:
@@ -73,14 +81,24 @@ class Evaluation:
 
     @property
     def table(self) -> pandas.DataFrame:
-        """The rows as a table: mixture, source, label, si_sdr, si_sdr_improvement; NaN where there is no score."""
-        scores = ("si_sdr", "si_sdr_improvement")
+        """The rows as a table, a column for each field of `SourceScore`; NaN where there is no score."""
+        scores = [one.name for one in fields(SourceScore) if one.name not in ("mixture", "source", "label")]
         return pandas.DataFrame([asdict(row) for row in self.rows]).astype(dict.fromkeys(scores, float))
 
     def statistic(self, field: str) -> Statistic | None:
         """Mean, median and 95 % interval over mixtures of "si_sdr" or "si_sdr_improvement"; None if no row has one."""
         found = self.table.dropna(subset=field)
         return statistic(found[field], found["mixture"]) if len(found) else None
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """How well the separation knew its own improvements; None where it did not estimate three of them."""
+        found = self.table.dropna(subset=["expected", "si_sdr_improvement"])
+        if len(found) < 3:
+            return None
+        return calibration(
+            *(found[name] for name in ("expected", "expected_low", "expected_high", "si_sdr_improvement"))
+        )
 
     @property
     def collapsed(self) -> float:
@@ -109,19 +127,30 @@ class Evaluation:
             "source_switches": self.switches,
             "window_passages": self.passages,
             "peak_memory_mb": peak_memory_mb(),
+            "calibration": None if self.calibration is None else asdict(self.calibration),
             "rows": [asdict(row) for row in self.rows],
         }
         return report if self.voices is None else report | {"voices": [asdict(voice) for voice in self.voices]}
 
 
-def source_scores(mixture: Mixture, estimates: torch.Tensor) -> list[SourceScore]:
-    """The scores of a mixture's audible sources from its estimates [source, time], in the references' order."""
+def source_scores(
+    mixture: Mixture, estimates: torch.Tensor, confidence: Sequence[Confidence] | None = None
+) -> list[SourceScore]:
+    """The scores of a mixture's audible sources from its estimates [source, time], in the references' order.
+
+    confidence: how far the separation trusts each estimate, if it says so.
+    """
     order = best_order(estimates, mixture.sources, mixture.specs)
     rows = []
     for number, (spec, reference) in enumerate(zip(mixture.specs, mixture.sources, strict=True), start=1):
         found = scored(estimates[order[number - 1]], reference, mixture.mixture)
         if found["present"]:
-            rows.append(SourceScore(mixture.name, number, str(spec), found["si_sdr"], found["si_sdr_improvement"]))
+            row = SourceScore(mixture.name, number, str(spec), found["si_sdr"], found["si_sdr_improvement"])
+            trust = None if confidence is None else confidence[order[number - 1]]
+            rows.append(row if trust is None else replace(
+                row, agreement=trust.agreement, expected=trust.improvement, expected_low=trust.low,
+                expected_high=trust.high,
+            ))  # fmt: skip
     return rows
 
 
@@ -146,9 +175,9 @@ def evaluate(
 
     mixtures: a folder of them, with `source` the specifications where a mixture has no labels.txt, or a list; only:
     those whose names start with this; part: (K, N), every N-th from the K-th. method(mixture) → estimates [source,
-    time]; without one, `separate` with the solver, steps, seed, weights by prior's name, device and precision given.
-    voices: STOI of each voice too, and PESQ where its package is installed. on_start(mixtures) is called once they are
-    read, on_mixture(name, scores) after each.
+    time], or a `Separation` with them and its confidence; without one, `separate` with the solver, steps, seed,
+    weights by prior's name, device and precision given. voices: STOI of each voice too, and PESQ where its package is
+    installed. on_start(mixtures) is called once they are read, on_mixture(name, scores) after each.
 
     Raises:
         ValueError: no mixtures, only silent references, or an unknown solver, prior or label.
@@ -167,11 +196,15 @@ def evaluate(
     for mixture in mixtures:
         began = time.monotonic()
         try:
-            estimates = method(mixture)
+            answer = method(mixture)
         except ValueError as error:
             raise ValueError(f"{mixture.name}: {error}") from error
         seconds += time.monotonic() - began
-        found = source_scores(mixture, estimates)
+        if isinstance(answer, Separation):
+            estimates, confidence = answer.sources[:, 0].cpu(), answer.confidence
+        else:
+            estimates, confidence = answer, None
+        found = source_scores(mixture, estimates, confidence)
         rows += found
         silent += len(mixture.specs) - len(found)
         switched, passed = source_switches(estimates, mixture.sources, round(HOP * mixture.sample_rate / SAMPLE_RATE))
@@ -237,11 +270,10 @@ def separating_method(
     dtype = getattr(torch, precision) if isinstance(precision, str) else precision
     priors = dict(zip(specs, load_priors(specs, prior, device, dtype), strict=True))
 
-    def method(mixture: Mixture) -> torch.Tensor:
+    def method(mixture: Mixture) -> Separation:
         chosen = [priors[spec] for spec in mixture.specs]
         samples = mixture.mixture.to(device)
-        found = separate(samples, chosen, mixture.sample_rate, solver=solver, steps=steps, seed=seed)
-        return found.sources[:, 0].cpu()
+        return separate(samples, chosen, mixture.sample_rate, solver=solver, steps=steps, seed=seed)
 
     return method
 

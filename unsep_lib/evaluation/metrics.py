@@ -14,7 +14,7 @@ import numpy
 import torch
 from numpy.exceptions import AxisError
 from pystoi import stoi as pystoi_stoi
-from scipy.stats import bootstrap
+from scipy.stats import bootstrap, spearmanr
 
 from unsep_lib.audio import SAMPLE_RATE, resample, rms_dbfs
 from unsep_lib.data.mixtures import Mixture
@@ -123,6 +123,31 @@ def statistic(values: Sequence[float], groups: Sequence[str]) -> Statistic:
     )  # fmt: skip
     interval = result.confidence_interval
     return Statistic(mean, float(numpy.median(numbers)), float(interval.low), float(interval.high))
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How well sources' estimated improvements fit the true ones.
+
+    rank_correlation: Spearman's, -1 … 1 (None where either does not vary); inside: the share of sources whose true
+    improvement lies in the estimated range; bias: estimated − true, the mean in dB; error: the mean of its size in dB.
+    """
+
+    rank_correlation: float | None
+    inside: float
+    bias: float
+    error: float
+
+
+def calibration(
+    expected: Sequence[float], low: Sequence[float], high: Sequence[float], true: Sequence[float]
+) -> Calibration:
+    """Compare sources' estimated improvements and their ranges with the true ones, all in dB."""
+    estimated, least, most, found = (numpy.asarray(values, dtype=float) for values in (expected, low, high, true))
+    varied = numpy.ptp(estimated) > 0 and numpy.ptp(found) > 0
+    ranks = float(spearmanr(estimated, found).statistic) if varied else None
+    inside = float(((least <= found) & (found <= most)).mean())
+    return Calibration(ranks, inside, float((estimated - found).mean()), float(numpy.abs(estimated - found).mean()))
 
 
 VOICE = "speech"  # the prior whose sources are voices
