@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy
 import pytest
@@ -8,6 +9,7 @@ import torch
 from unsep_lib.__main__ import main
 from unsep_lib.audio import resample
 from unsep_lib.separation import request, separate, separate_file
+from unsep_lib.solvers import SOLVERS
 from unsep_lib.source_spec import parse_spec
 from unsep_lib.windows import resampled_blocks, survey
 
@@ -110,6 +112,21 @@ def test_another_request_begins_anew(tmp_path, wanted, home):
     made(file, out, other, lambda *counts: seen.append(counts))
     assert seen == [(1, 3), (2, 3), (3, 3)]
     assert len(list(out.iterdir())) == 4
+
+
+def test_a_solver_of_ones_own_goes_on_only_where_it_is_known_to_be_the_same(tmp_path, home, monkeypatch):
+    module, file = tmp_path / "rule_of_a_stopped_run.py", recorded(tmp_path / "x.wav", seconds=1.0)
+    module.write_text('from unsep_lib.solvers import SOLVERS\nrule = SOLVERS["projection"].rule\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    by_name = request(SPECS, solver="rule_of_a_stopped_run:rule", steps=1)
+    key = by_name.key(file)
+    assert by_name.key(file) == key
+    module.write_text(module.read_text() + "# changed\n")
+    assert by_name.key(file) != key
+    an_object = request(SPECS, solver=replace(SOLVERS["projection"], start=SOLVERS["dirac"].start), steps=1)
+    assert an_object.key(file) != an_object.key(file)
+    shipped = request(SPECS, solver=SOLVERS["projection"], steps=1)
+    assert shipped.key(file) == request(SPECS, **FAST).key(file)
 
 
 def test_a_folder_is_one_call_and_a_bad_file_does_not_stop_the_others(home, tmp_path, capsys):

@@ -33,8 +33,9 @@ from unsep_lib.audio import (
 from unsep_lib.bandwidth import BANDWIDTHS, FULL, upward
 from unsep_lib.files import alone, clear_partials, refuse_overwriting, sha256, staged, write_bytes, write_json
 from unsep_lib.priors.base import Prior
-from unsep_lib.priors.checkpoints import find_prior, load_prior, names_python, priors_that_know
-from unsep_lib.solvers import DEFAULT_SOLVER, Snapshot, Solver, solve_judged, solver_named
+from unsep_lib.priors.checkpoints import digest_of, load_prior, priors_that_know
+from unsep_lib.settings import names_python
+from unsep_lib.solvers import DEFAULT_SOLVER, SOLVERS, Snapshot, Solver, solve_judged, solver_named
 from unsep_lib.solvers.agreement import Confidence
 from unsep_lib.source_spec import RESIDUAL, SourceSpec, file_names, parse_spec
 from unsep_lib.versions import peak_memory_mb, versions
@@ -75,13 +76,14 @@ KEY_LENGTH = 20  # hexadecimal digits
 class Request:
     """What to separate recordings into, and with what: priors that are loaded once for many recordings.
 
-    specs: the sources as they were written; names: their tracks' names; weights: the files of priors loaded by name.
+    specs: the sources as they were written; names: their tracks' names; origins: the file or `module:name` of each
+    prior, by its name, and of a solver of one's own; none if one of these is an object of the caller's.
     """
 
     specs: tuple[str, ...]
     names: tuple[str, ...]
     priors: tuple[Prior, ...]
-    weights: Mapping[str, Path]
+    origins: Mapping[str, Path | str]
     solver: Solver
     steps: int
     seed: int = 0
@@ -107,12 +109,14 @@ class Request:
         }
 
     def key(self, path: Path, *start: Path) -> str:
-        """Hash of all that decides the result for a file; of priors without files, one that never comes again.
+        """Hash of all that decides the result for a file; where that has no file, one that never comes again.
 
         start: the files of estimates at which the solver begins.
         """
-        own = len(self.weights) == 0
-        weights = {"own": secrets.token_hex()} if own else {name: sha256(file) for name, file in self.weights.items()}
+        weights = {}
+        with contextlib.suppress(ValueError):  # a module without a file, such as a notebook
+            weights = {name: digest_of(origin) for name, origin in self.origins.items()}
+        weights = weights or {"own": secrets.token_hex()}
         known = self.metadata() | {"recording": sha256(path), "weights": weights, "device": self.device or "cpu"}
         known |= {"precision": self.precision} | ({"start": [sha256(file) for file in start]} if start else {})
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
@@ -446,12 +450,13 @@ def request(
     priors: dict[int, Any] = dict(enumerate(asked)) | dict(zip(specs, loaded, strict=True))
     stems = dict(zip(specs, file_names(list(specs.values())), strict=True))
     names = [stems.get(index, f"source_{index + 1}") for index in range(len(asked))]
-    asked_of = {spec.prior: (prior or {}).get(spec.prior, spec.prior) for spec in specs.values()}
-    on_disk = len(specs) == len(asked) and not any(map(names_python, asked_of.values()))
-    files = {name: find_prior(str(file)) for name, file in asked_of.items()} if on_disk else {}
+    origins: dict[str, Path | str] = {}
+    if len(specs) == len(asked) and (isinstance(solver, str) or SOLVERS.get(solver.name) is solver):
+        origins = {spec.prior: (prior or {}).get(spec.prior, spec.prior) for spec in specs.values()}
+        origins |= {solver: solver} if isinstance(solver, str) and names_python(solver) else {}
     return Request(
         tuple(str(specs.get(index, names[index])) for index in range(len(asked))), tuple(names),
-        tuple(priors.values()), files, chosen, step_count(chosen, steps), seed,
+        tuple(priors.values()), origins, chosen, step_count(chosen, steps), seed,
         device, str(dtype) if dtype else None, bandwidth,
     )  # fmt: skip
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
+import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +19,8 @@ Settings = TypeVar("Settings")
 
 REPOSITORY = Path(__file__).resolve().parents[1]  # the clone that the package is run from, if it is
 ADAPTERS: dict[object, TypeAdapter[Any]] = {}  # one each kind: making one takes longer than what it checks
+PYTHON_NAME = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)")  # a solver or a prior of one's own: `module:name`
+FOLDERS: list[Path] = []  # of the settings files read, in which the modules that they name may lie
 EXPECTED = {
     "string_type": "a string",
     "int_type": "an integer",
@@ -35,7 +39,7 @@ EXPECTED = {
 
 
 def read_toml(path: Path, kind: type[Settings]) -> Settings:
-    """A TOML file as `kind`, a pydantic dataclass.
+    """A TOML file as `kind`, a pydantic dataclass; modules that it names may lie beside it.
 
     Raises:
         ValueError: no TOML, or a key that is unknown, missing, of the wrong type or impossible, named.
@@ -44,6 +48,7 @@ def read_toml(path: Path, kind: type[Settings]) -> Settings:
         table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not a TOML file ({error})") from error
+    FOLDERS.append(path.resolve().parent)
     return checked(kind, table, str(path))
 
 
@@ -91,18 +96,43 @@ def _keys(kind: type[Any], inside: Sequence[int | str]) -> list[str]:
     return list(get_type_hints(kind))
 
 
+def names_python(name: Path | str) -> bool:
+    """Whether `name` names something of one's own in Python, `module:name`, and no file."""
+    return PYTHON_NAME.fullmatch(str(name)) is not None and not Path(name).is_file()
+
+
 def imported(path: str, what: str) -> object:
     """What `module:name` names in Python; `what` says in the sentence what was expected there.
 
+    Modules are found as Python finds them, then in the working directory and beside the settings files that were read,
+    also by processes started later.
+
     Raises:
-        ValueError: no such module, or no such name in it.
+        ValueError: no such module, no such name in it, or it cannot be imported.
     """
+    if not sys.flags.safe_path:
+        sys.path += [text for text in dict.fromkeys(map(str, (Path.cwd(), *FOLDERS))) if text not in sys.path]
     module, _, name = path.partition(":")
     try:
         found: object = vars(importlib.import_module(module))[name]
     except (ImportError, KeyError) as error:
         raise ValueError(f"expected {what} at {path!r}, found none ({error})") from error
+    except Exception as error:
+        raise ValueError(f"expected {what} at {path!r}, got {type(error).__name__} on import: {error}") from error
     return found
+
+
+def module_file(path: str) -> Path:
+    """The file of the module in `module:name`.
+
+    Raises:
+        ValueError: no such module, or it has no file, as a notebook has none.
+    """
+    imported(path, "a module")
+    file = getattr(sys.modules[path.partition(":")[0]], "__file__", None)
+    if file is None:
+        raise ValueError(f"expected a module with a file at {path!r}, which other processes can import, got none")
+    return Path(file)
 
 
 def located(name: str, beside: Path | None = None) -> str:

@@ -13,8 +13,9 @@ import torch
 from distributed import LocalCluster
 from experiment_cases import Here, assert_same_table, write_mixtures
 
+from unsep_lib import settings
 from unsep_lib.__main__ import main
-from unsep_lib.experiments import load_experiment, plan, read_table, run_sweep
+from unsep_lib.experiments import load_experiment, plan, process_executor, read_table, run_sweep
 
 COMMAND = "import sys; from unsep_lib.__main__ import main; sys.exit(main())"
 ROWS_A_KILL, MOST_BETWEEN_KILLS = 40, 15  # rows of the sweep for each kill, so that none comes after the last
@@ -112,3 +113,78 @@ def test_a_sweep_killed_again_and_again_repeats_no_row_and_ends_in_the_same_tabl
     assert before.items() <= finished(out).items()
     assert len(finished(out)) == rows
     assert_same_table(read_table(out / "table.csv"), run_sweep(experiment, tmp_path / "here", Here()))
+
+
+MODULE = """
+from unsep_lib import load_prior
+from unsep_lib.solvers import SOLVERS
+
+rule = SOLVERS["projection"].rule
+def voice():
+    return load_prior("speech")
+instruments = load_prior("sound")
+"""
+
+
+def write_own(folder, module, *, sound="sound", solver="projection"):
+    """A TOML file beside a module of one's own, both elsewhere than where commands are run: 2 rows."""
+    path = folder / "own.toml"
+    path.write_text(
+        f'mixtures = "mixtures"\nseeds = [0]\nsolvers = [{{ name = "{solver}", steps = [2] }}]\n'
+        f'priors = [{{ name = "mine", files = {{ speech = "{module}:voice", sound = "{sound}" }} }}]\n'
+    )
+    return path
+
+
+@pytest.fixture
+def own(home, tmp_path, monkeypatch):
+    """The name of a module that lies in tmp_path/own, beside mixtures."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(settings, "FOLDERS", [])
+    write_mixtures(tmp_path / "own" / "mixtures")
+    (tmp_path / "own" / "what_a_sweep_needs.py").write_text(MODULE)
+    yield "what_a_sweep_needs"
+    sys.modules.pop("what_a_sweep_needs", None)
+
+
+def test_priors_and_solvers_of_ones_own_work_by_name_in_a_file_and_on_worker_processes(own, tmp_path, one_thread):
+    shipped = write_own(tmp_path / "own", own).rename(tmp_path / "own" / "shipped.toml")
+    shipped.write_text(shipped.read_text().replace(f"{own}:voice", "speech"))
+    expected = run_sweep(load_experiment(shipped), tmp_path / "shipped", Here())
+    config = write_own(tmp_path / "own", own, sound=f"{own}:instruments", solver=f"{own}:rule")
+    with process_executor(2, threads=1) as workers:
+        found = run_sweep(load_experiment(config), tmp_path / "out", workers)
+    assert set(found.solver) == {f"{own}:rule"}
+    assert found.si_sdr.tolist() == pytest.approx(expected.si_sdr.tolist(), abs=1e-3)
+
+
+def test_a_changed_module_and_another_name_in_it_are_computed_anew(own, tmp_path):
+    config, out = write_own(tmp_path / "own", own, solver=f"{own}:rule"), tmp_path / "out"
+    run_sweep(load_experiment(config), out, Here())
+    again = Here()
+    run_sweep(load_experiment(config), out, again)
+    assert again.rows == []
+    before = {row.key for row in plan(load_experiment(config))}
+    config.write_text(config.read_text().replace(f'"{own}:voice"', f'"{own}:instruments"'))
+    renamed = {row.key for row in plan(load_experiment(config))}
+    (tmp_path / "own" / f"{own}.py").write_text(MODULE + "# changed\n")
+    changed = {row.key for row in plan(load_experiment(config))}
+    assert len(before | renamed | changed) == 3 * len(before)
+
+
+@pytest.mark.parametrize(
+    ("text", "other", "sentence"),
+    [
+        ("{own}:voice", "no_such_module:voice", "expected a prior at 'no_such_module:voice', found none (No module"),
+        ("{own}:voice", "{own}:nobody", "expected a prior at '{own}:nobody', found none ('nobody')"),
+        ("{own}:rule", "no_such_module:rule", "expected a solver or a rule at 'no_such_module:rule', found none (No"),
+        ("{own}:rule", "broken:rule", "expected a solver or a rule at 'broken:rule', got SyntaxError on import: "),
+    ],
+)
+def test_a_module_that_cannot_be_had_is_one_sentence_before_any_row(text, other, sentence, own, tmp_path, capsys):
+    (tmp_path / "own" / "broken.py").write_text("def rule(problem, state:\n")
+    config = write_own(tmp_path / "own", own, solver=f"{own}:rule")
+    config.write_text(config.read_text().replace(text.format(own=own), other.format(own=own)))
+    assert main(["experiment", str(config), "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"unsep: error: {sentence.format(own=own)}")
+    assert not (tmp_path / "out").exists()

@@ -1,5 +1,7 @@
 """A solver of one's own: a rule of four arguments, its promises, and its name wherever a solver's is asked for."""
 
+import sys
+
 import pytest
 import torch
 
@@ -63,6 +65,13 @@ def test_what_is_no_solver_is_refused_in_one_sentence(name, message, module):
 def test_a_module_that_is_not_there_is_refused_in_one_sentence():
     with pytest.raises(ValueError, match="expected a solver or a rule at 'no_such_module:rule', found none"):
         solver_named("no_such_module:rule")
+
+
+def test_a_module_in_the_working_directory_is_found(tmp_path, monkeypatch):
+    (tmp_path / "in_the_working_directory.py").write_text(MODULE)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.chdir(tmp_path)
+    assert solver_named("in_the_working_directory:mine").steps == 7
 
 
 def test_promises_kept_and_broken_are_told():

@@ -17,7 +17,7 @@ class Subparsers(Protocol):
 
 def add_solver_options(parser: argparse.ArgumentParser) -> None:
     """Add --solver, --steps, --seed, --prior, --device and --precision."""
-    parser.add_argument("--solver", help="see `unsep separate --list`")
+    parser.add_argument("--solver", help="see `unsep separate --list`, or module:name for one of your own in Python")
     parser.add_argument("--steps", type=int, help="noise levels to go through (default: the solver's)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(

@@ -137,7 +137,8 @@ def apply_profile(arguments: argparse.Namespace) -> None:
 
 def warn_of_untrained(names: Iterable[Path | str]) -> None:
     """Say on stderr which of the priors were never trained."""
-    from unsep_lib.priors.checkpoints import card_of, find_prior, names_python
+    from unsep_lib.priors.checkpoints import card_of, find_prior
+    from unsep_lib.settings import names_python
 
     for name in dict.fromkeys(names):
         if names_python(name):

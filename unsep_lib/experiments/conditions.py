@@ -16,7 +16,8 @@ from unsep_lib.evaluation.conv_tasnet import find_control
 from unsep_lib.experiments.config import Condition, PriorSet
 from unsep_lib.experiments.rows import PlannedSource, PriorFile, Row
 from unsep_lib.files import sha256
-from unsep_lib.priors.checkpoints import card_of, find_prior
+from unsep_lib.priors.checkpoints import card_of, digest_of, find_prior, load_prior
+from unsep_lib.settings import names_python
 from unsep_lib.source_spec import SourceSpec, parse_spec
 
 CROP_HOP = 0.05  # seconds between the starts that are tried
@@ -130,9 +131,13 @@ class WeightsCache(dict[str, Weights]):
         self._files = priors.files
 
     def __missing__(self, prior: str) -> Weights:
-        path = find_prior(self._files.get(prior, prior)).resolve()
-        labels = tuple(card_of(path)["labels"])
-        self[prior] = Weights(PriorFile(prior, str(path), sha256(path)), labels)
+        name = self._files.get(prior, prior)
+        if names_python(name):
+            labels = load_prior(name).labels
+        else:
+            path = find_prior(name).resolve()
+            name, labels = str(path), tuple(card_of(path)["labels"])
+        self[prior] = Weights(PriorFile(prior, name, digest_of(name)), labels)
         return self[prior]
 
     def control(self, baseline: str, shipped: Path) -> PriorFile:

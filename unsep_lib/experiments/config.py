@@ -24,7 +24,7 @@ Seed = Annotated[StrictInt, Field(ge=0)]
 class SolverChoice:
     """A solver or baseline by name, the numbers of steps to run a solver with, and the tasks and seeds to run it on.
 
-    No steps: the solver's default; no tasks or seeds: all of the experiment's.
+    name: one of your own as `module:name`. No steps: the solver's default; no tasks or seeds: all of the experiment's.
     """
 
     name: StrictStr
@@ -37,7 +37,8 @@ class SolverChoice:
 class PriorSet:
     """Weights to separate with: for each prior that a specification names, another prior or file to use instead.
 
-    A trained baseline's name may stand there too, with a file of its weights.
+    Or `module:name`, a prior of your own in Python. A trained baseline's name may stand there too, with a file of its
+    weights.
     """
 
     name: StrictStr
@@ -124,6 +125,8 @@ def experiment_names() -> list[str]:
 
 def load_experiment(name: Path | str) -> Experiment:
     """Read an experiment by name or TOML file; the paths in it are looked for beside the file, here and in the clone.
+
+    Modules in it are found as Python finds them, beside the file and here.
 
     Raises:
         ValueError: unknown experiment, or a key that is unknown, missing, of the wrong type or impossible, named.

@@ -28,8 +28,9 @@ from unsep_lib.evaluation.conv_tasnet import SHIPPED, SOURCES, Control, load_con
 from unsep_lib.evaluation.metrics import SCORE_LIMIT, best_order, scored
 from unsep_lib.experiments.conditions import changed_mixture
 from unsep_lib.experiments.rows import PriorFile, Record, Row, ScoredSource, check_planned
+from unsep_lib.files import sha256
 from unsep_lib.priors.base import Identity, Prior
-from unsep_lib.priors.checkpoints import load_prior
+from unsep_lib.priors.checkpoints import digest_of, load_prior
 from unsep_lib.separation import separate
 from unsep_lib.solvers import ABLATIONS, SOLVERS, Solver, solver_named
 from unsep_lib.source_spec import SourceSpec
@@ -71,7 +72,7 @@ def dictionary(manifest: str, digest: str, spec: SourceSpec) -> torch.Tensor:
     Raises:
         ValueError: the manifest is not the one with this SHA-256, or holds no such clips.
     """
-    check_planned(manifest, digest, "manifest")
+    check_planned(manifest, "manifest", sha256(manifest), digest)
     samples = (read_mono(clip.file) for clip in clips_of(read_manifest(manifest), spec))
     return nmf_dictionary([scale_to_dbfs(x, TRAINING_LEVEL) for x in samples if rms_dbfs(x) > SILENCE_DBFS])
 
@@ -170,7 +171,7 @@ def cached_prior(file: PriorFile, device: str) -> Prior:
     Raises:
         ValueError: the file is not the one with this SHA-256.
     """
-    check_planned(file.path, file.sha256, "prior")
+    check_planned(file.path, "prior", digest_of(file.path), file.sha256)
     return load_prior(file.path, device)
 
 
@@ -181,7 +182,7 @@ def cached_control(file: PriorFile) -> Control:
     Raises:
         ValueError: the file is not the one with this SHA-256.
     """
-    check_planned(file.path, file.sha256, "control")
+    check_planned(file.path, "control", sha256(file.path), file.sha256)
     return load_control(file.path)
 
 
@@ -201,6 +202,8 @@ def prepared(
         return functools.partial(baseline.run, mixture, references, learned)
     loaded = {file.prior: cached_prior(file, row.device) for file in row.prior_files}
     priors = [CountingPrior(loaded[spec.prior].with_condition(label=spec.label), count) for spec in row.specs]
+    if row.solver_digest:
+        check_planned(row.solver, "solver", digest_of(row.solver), row.solver_digest)
     samples, sampler = mixture.to(row.device), sampler_named(row.solver)
 
     def run() -> torch.Tensor:

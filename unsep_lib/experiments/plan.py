@@ -15,6 +15,8 @@ from unsep_lib.experiments.config import Condition, Experiment, SolverChoice
 from unsep_lib.experiments.methods import BASELINES, clips_of, sampler_named
 from unsep_lib.experiments.rows import PlannedSource, Row
 from unsep_lib.files import sha256
+from unsep_lib.priors.checkpoints import digest_of
+from unsep_lib.settings import names_python
 from unsep_lib.source_spec import SourceSpec
 
 
@@ -87,7 +89,8 @@ def _steps(choice: SolverChoice) -> Sequence[int]:
         if choice.steps:
             raise ValueError(f"the baseline {choice.name!r} takes no steps, got {list(choice.steps)}")
         return (0,)
-    return choice.steps or (sampler_named(choice.name).steps,)
+    sampler = sampler_named(choice.name)
+    return choice.steps or (sampler.steps,)
 
 
 def planned_mixtures(experiment: Experiment) -> list[PlannedMixture]:
@@ -147,7 +150,7 @@ def _row(
     row = Row(
         mixture=planned.name, task=planned.task, condition=condition.name, folder=str(planned.folder),
         digest=planned.digest, seconds=condition.seconds, level_difference=condition.level_difference, sources=sources,
-        solver=solver, device=device,
+        solver=solver, device=device, solver_digest=digest_of(solver) if names_python(solver) else "",
     )  # fmt: skip
     return replace(row, also_folder=str(also.folder), also_digest=also.digest) if also else row
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TypedDict
 
 from unsep_lib.evaluation.metrics import Score
-from unsep_lib.files import sha256
 from unsep_lib.source_spec import SourceSpec, parse_spec
 from unsep_lib.versions import __version__
 
@@ -27,16 +26,16 @@ class PlannedSource:
 
 @dataclass(frozen=True)
 class PriorFile:
-    """The weights that a specification's prior stands for: their file and its SHA-256."""
+    """What a specification's prior stands for: a file of weights or `module:name`, and its SHA-256 or `digest_of`."""
 
     prior: str
     path: str
     sha256: str
 
 
-def check_planned(path: str, digest: str, what: str) -> None:
-    """Raise ValueError unless the file, `what` in words, still has the SHA-256 that the sweep was planned with."""
-    if sha256(Path(path)) != digest:
+def check_planned(path: str, what: str, digest: str, planned: str) -> None:
+    """Raise ValueError unless the digest of a file or module, `what` in words, is that of the sweep's plan."""
+    if digest != planned:
         raise ValueError(f"{path}: expected the {what} that the sweep was planned with, got another")
 
 
@@ -45,8 +44,8 @@ class Row:
     """All that decides a row's result, where its files are, and what the table calls it.
 
     digest: SHA-256 of the mixture's samples; seconds: length of the piece used, 0 for all; level_difference: None for
-    the levels it has; also_folder, also_digest: of a mixture added to it, or empty. Baselines have no priors, steps or
-    seed; clips: the manifest, with its SHA-256, for those that learn.
+    the levels it has; also_folder, also_digest: of a mixture added to it, or empty; solver_digest: of a solver of one's
+    own. Baselines have no priors, steps or seed; clips: the manifest, with its SHA-256, for those that learn.
     """
 
     mixture: str
@@ -67,6 +66,7 @@ class Row:
     clips_sha256: str = ""
     also_folder: str = ""
     also_digest: str = ""
+    solver_digest: str = ""
 
     def content(self) -> dict[str, object]:
         """What the result depends on, neither names nor places; its keys never change: rows are found by hash."""
@@ -80,6 +80,7 @@ class Row:
             }
             | {name: getattr(self, name) for name in kept}
             | ({"also": self.also_digest} if self.also_digest else {})
+            | ({"solver_digest": self.solver_digest} if self.solver_digest else {})
         )
 
     @property

@@ -8,7 +8,6 @@ import io
 import itertools
 import json
 import os
-import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -21,21 +20,20 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from unsep_lib.files import atomic_path, clear_partials, write_bytes
+from unsep_lib.files import atomic_path, clear_partials, sha256, write_bytes
 from unsep_lib.networks.tf_attention import TfAttentionNetwork
 from unsep_lib.networks.tf_config import TfConfig
 from unsep_lib.networks.unet import PATCH, CompactConfig, CompactNetwork
 from unsep_lib.priors.base import Prior
 from unsep_lib.priors.edm import EdmPrior, fastest_precision
 from unsep_lib.priors.epsilon import EpsilonPrior
-from unsep_lib.settings import imported
+from unsep_lib.settings import imported, module_file, names_python
 from unsep_lib.source_spec import SourceSpec, parse_spec
 
 FORMAT = "unsep-compact-1"  # names the network and preconditioning that the tensors belong to
 TF_FORMAT = "unsep-tf-attention-1"  # the paper's network and its ε, imported
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 RELEASED = {"paper-speech": "speech_source.pt", "paper-sound": "sound_source.pt"}  # prior → the authors' file
-PYTHON_PATTERN = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)")  # a prior of one's own: `module:name`
 
 
 class Origin(TypedDict, total=False):
@@ -201,9 +199,15 @@ def _ready(prior: Prior, device: str | torch.device) -> Prior:
     return prior
 
 
-def names_python(name: str | Path) -> bool:
-    """Whether `name` names a prior of one's own, `module:name`, and no file."""
-    return PYTHON_PATTERN.fullmatch(str(name)) is not None and not Path(name).is_file()
+def digest_of(name: str | Path) -> str:
+    """What tells a prior, or a solver `module:name`, from all others and from what it was before it was changed.
+
+    Its file's SHA-256, or `module:name` with that of the module's file.
+
+    Raises:
+        ValueError: unknown name, or a module that is not there or has no file.
+    """
+    return f"{name} {sha256(module_file(str(name)))}" if names_python(name) else sha256(find_prior(str(name)))
 
 
 def _imported(path: str) -> Prior:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +12,7 @@ import torch
 
 from unsep_lib.priors.base import GaussianPrior, Prior
 from unsep_lib.priors.paper_schedule import PAPER_STEPS, paper_sigma
-from unsep_lib.settings import imported
+from unsep_lib.settings import imported, names_python
 from unsep_lib.solvers.daps import Daps
 from unsep_lib.solvers.dirac import Dirac
 from unsep_lib.solvers.guidance import (
@@ -53,8 +52,6 @@ LAST_END = 0.02  # σ before the last, exact step: 0.6 dB above 0.005 (15 mixtur
 ENOUGH = 15.0  # dB of agreement after which no more chains are run; our choice
 CHECK_LENGTH, SUM_TOLERANCE = 512, 1e-5  # samples of the check; of rounding
 TUNED_SPHERE, TUNED_FLOOR = 0.045, 0.002  # best of five pairs, shipped priors, four mixtures of the selection set
-
-SOLVER_PATTERN = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)")  # a solver of one's own: `module:name`
 
 
 def hybrid(
@@ -171,7 +168,7 @@ def solver_named(solver: str | Solver) -> Solver:
         return solver
     if solver in SOLVERS:
         return SOLVERS[solver]
-    if SOLVER_PATTERN.fullmatch(solver):
+    if names_python(solver):
         found = imported(solver, "a solver or a rule")
         return found if isinstance(found, Solver) else sampler_of(cast(Rule, found), solver)
     raise ValueError(f"unknown solver {solver!r}: known are {', '.join(SOLVERS)}, or module:name for one of your own")
