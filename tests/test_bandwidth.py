@@ -4,6 +4,7 @@ import torch
 from unsep_lib.audio import resample
 from unsep_lib.bandwidth import BANDWIDTHS, upward
 from unsep_lib.separation import request, separate
+from unsep_lib.windows import in_context
 
 RATE = 44_100
 LENGTH = 13 * RATE + 77  # two blocks of 6 s and a rest
@@ -32,6 +33,18 @@ def bursts():
 
 def in_blocks(sources, own, seconds=6):
     return zip(sources.split(seconds * RATE, dim=-1), own.split(seconds * RATE, dim=-1), strict=True)
+
+
+def test_blocks_come_with_what_lies_beside_them():
+    blocks = torch.arange(10.0)[None].split(4, dim=-1)
+    found = [[part[0].tolist() for part in parts] for parts in in_context(blocks, 3)]
+    assert found == [
+        [[], [0, 1, 2, 3], [4, 5, 6]],
+        [[1, 2, 3], [4, 5, 6, 7], [8, 9]],
+        [[5, 6, 7], [8, 9], []],
+    ]
+    short = [[part[0].tolist() for part in parts] for parts in in_context(torch.arange(3.0)[None].split(1, dim=-1), 2)]
+    assert short == [[[], [0], [1]], [[0], [1], [2]], [[0, 1], [2], []]]
 
 
 def test_each_source_gets_its_own_part_above_8_khz(bursts):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import chain
 
 import torch
 from torch.nn import functional
 
 from unsep_lib.audio import SAMPLE_RATE
+from unsep_lib.windows import in_context
 
 FULL = "full"
 BANDWIDTHS = (FULL, "16k")  # "16k": tracks end at 8 kHz, what lies above stays in the residual
@@ -33,18 +33,13 @@ def upward(pairs: Iterable[Pair], sample_rate: int) -> Iterator[Pair]:
         yield from pairs
         return
     hop = round(sample_rate / FRAMES_PER_SECOND)
-    context = CONTEXT * hop
-    before = pending = None
-    for pair in chain(pairs, [None]):
-        if pending is not None:
-            behind = before or tuple(part[..., :0] for part in pending)
-            ahead = tuple(part[..., : context if pair else 0] for part in pair or pending)
-            sources, own = (torch.cat(parts, dim=-1) for parts in zip(behind, pending, ahead, strict=True))
-            begin, end = behind[1].shape[-1], own.shape[-1] - ahead[1].shape[-1]
-            added = _shares(sources, own - sources.sum(dim=0), sample_rate, hop)
-            yield pending[0] + added[..., begin:end], pending[1]
-            before = sources[..., :end][..., -context:], own[..., :end][..., -context:]
-        pending = pair
+    stacked = (torch.cat([sources, own[None]]) for sources, own in pairs)
+    for behind, block, ahead in in_context(stacked, CONTEXT * hop):
+        whole = torch.cat([behind, block, ahead], dim=-1)
+        sources, own = whole[:-1], whole[-1]
+        added = _shares(sources, own - sources.sum(dim=0), sample_rate, hop)
+        begin = behind.shape[-1]
+        yield block[:-1] + added[..., begin : begin + block.shape[-1]], block[-1]
 
 
 def _shares(sources: torch.Tensor, residual: torch.Tensor, sample_rate: int, hop: int) -> torch.Tensor:

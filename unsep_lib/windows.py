@@ -77,14 +77,21 @@ def resampled_blocks(blocks: Iterable[torch.Tensor], rate_from: int, rate_to: in
     Every block but the last lasts whole seconds.
     """
     up, down, context = _ratio(rate_from, rate_to)
+    for behind, block, ahead in in_context(blocks, context):
+        whole = resample(torch.cat([behind, block, ahead], dim=-1), rate_from, rate_to)
+        begin = behind.shape[-1] // down * up
+        yield whole[..., begin : begin - (-block.shape[-1] * up // down)]
+
+
+def in_context(
+    blocks: Iterable[torch.Tensor], context: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Each block [..., time] between up to `context` samples of what lies behind it and of the block ahead."""
     before = pending = None
     for block in itertools.chain(blocks, [None]):
         if pending is not None:
-            ahead = pending[..., :0] if block is None else block[..., :context]
             behind = pending[..., :0] if before is None else before
-            whole = resample(torch.cat([behind, pending, ahead], dim=-1), rate_from, rate_to)
-            begin = behind.shape[-1] // down * up
-            yield whole[..., begin : begin - (-pending.shape[-1] * up // down)]
+            yield behind, pending, pending[..., :0] if block is None else block[..., :context]
             before = torch.cat([behind, pending], dim=-1)[..., -context:]
         pending = block
 
