@@ -7,8 +7,8 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from unsep_lib.commands import Subparsers, bench, checkpoint, data, evaluate, notebooks, printable, separate, train
-from unsep_lib.parallel import Stopped, stoppable
+from unsep_lib.commands import Subparsers, bench, checkpoint, data, evaluate, notebooks, separate, train
+from unsep_lib.parallel import exit_code
 from unsep_lib.versions import __version__
 
 COMMANDS = (
@@ -16,7 +16,6 @@ COMMANDS = (
     evaluate.add_parser, evaluate.add_experiment, notebooks.add_reproduce, notebooks.add_course,
 )  # fmt: skip
 MAINTAINERS = (bench.add_parser, checkpoint.add_parser)
-BAD_INPUT, INTERRUPTED, NO_READER = 2, 130, 141  # exit codes: argparse's, and the shell's for Ctrl-C and SIGPIPE
 
 
 class _Listed:
@@ -55,35 +54,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     listed.group("commands", COMMANDS)
     listed.group("commands for maintainers", MAINTAINERS)
     parser.epilog = "\n".join(listed.lines)
-    try:
+
+    def work() -> int:
         arguments = parser.parse_args(argv)
-        with stoppable():
-            code: int = arguments.run(arguments)
-            sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still in the buffer is not wanted either
-        return NO_READER
-    except ModuleNotFoundError as error:
-        if error.name and error.name.split(".")[0] != "unsep_lib":
-            return refuse(f"this needs {error.name}, which Python does not find; pip install unsep[all] brings it")
-        raise
-    except ValueError as error:
-        return refuse(str(error))
-    except OSError as error:
-        return refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except Stopped as stopped:
-        print(f"unsep: stopped by {stopped}", file=sys.stderr)
-        return stopped.exit_code
-    except KeyboardInterrupt:
-        print("unsep: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    return code
+        code: int = arguments.run(arguments)
+        return code
 
-
-def refuse(sentence: str) -> int:
-    """Print why there is no result, in one line."""
-    print(f"unsep: error: {printable(sentence)}", file=sys.stderr)
-    return BAD_INPUT
+    return exit_code(work)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The same work in several processes, and work that signals stop."""
+"""The same work in several processes, work that signals stop, and how a command ends."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError, ProcessPoolExecutor
@@ -16,6 +17,7 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any, TypeVar
 
 STOPPING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has no SIGHUP
+BAD_INPUT, INTERRUPTED, NO_READER = 2, 130, 141  # exit codes: argparse's, and the shell's for Ctrl-C and SIGPIPE
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -50,6 +52,45 @@ def stoppable() -> Iterator[None]:
     finally:
         for number in handled:
             signal.signal(number, signal.SIG_DFL)
+
+
+def exit_code(work: Callable[[], int]) -> int:
+    """A command's exit code: its work's own, or that of how it ended early, told on stderr in one line.
+
+    For a reader of stdout that went away it ends silently.
+    """
+    try:
+        with stoppable():
+            code = work()
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still in the buffer is not wanted either
+        return NO_READER
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] == "unsep_lib":
+            raise
+        return _refuse(f"this needs {error.name}, which Python does not find; pip install unsep[all] brings it")
+    except ValueError as error:
+        return _refuse(str(error))
+    except OSError as error:
+        return _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except Stopped as stopped:
+        print(f"unsep: stopped by {stopped}", file=sys.stderr)
+        return stopped.exit_code
+    except KeyboardInterrupt:
+        print("unsep: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    return code
+
+
+def _refuse(sentence: str) -> int:
+    print(f"unsep: error: {printable(sentence)}", file=sys.stderr)
+    return BAD_INPUT
+
+
+def printable(text: str) -> str:
+    """`text` in one line that any terminal can show."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 @contextmanager

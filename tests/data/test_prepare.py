@@ -156,7 +156,7 @@ def test_real_pieces_of_the_corpora():
     assert len({clip.label for clip in fsd.clips}) == 10
     assert {clip.verified for clip in fsd.clips} == {None}
     assert max(clip.level for clip in fsd.clips) < 0 and {clip.sample_rate for clip in fsd.clips} == {44_100}
-    assert not read_corpus(CORPORA / "FSDKaggle2018", before=fsd).read
+    assert not read_corpus(CORPORA / "FSDKaggle2018", before=[fsd]).read
     libri = read_corpus(CORPORA / "LibriSpeech")
     assert {clip.corpus for clip in libri.clips} == {"LibriSpeech"}
     assert len({Path(clip.file).parts[-3] for clip in libri.clips if clip.split == "test"}) == 10

@@ -123,12 +123,12 @@ def test_a_corpus_behind_a_link_is_known_again(corpus, tmp_path):
     first = read_corpus(linked, workers=1)
     write_prepared(tmp_path / "m.jsonl", first)
     assert first.read == len(first.clips) > 0
-    assert read_corpus(linked, workers=1, before=read_prepared(tmp_path / "m.jsonl")).read == 0
+    assert read_corpus(linked, workers=1, before=[read_prepared(tmp_path / "m.jsonl")]).read == 0
 
 
 def test_progress_counts_every_file_and_ends_at_all(corpus):
     seen = []
     first = read_corpus(corpus, workers=1, on_file=lambda done, total: seen.append((done, total)))
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    again = read_corpus(corpus, workers=1, before=first, on_file=lambda done, total: seen.append((done, total)))
+    again = read_corpus(corpus, workers=1, before=[first], on_file=lambda done, total: seen.append((done, total)))
     assert (first.read, again.read, seen[4:]) == (4, 0, seen[:4])

@@ -43,7 +43,7 @@ def prepared_twice(root, manifest, workers):
     first = read_corpus(root, workers=workers)
     assert write_prepared(manifest, first)
     before = manifest.stat().st_mtime_ns
-    second = read_corpus(root, workers=workers, before=read_prepared(manifest))
+    second = read_corpus(root, workers=workers, before=[read_prepared(manifest)])
     assert not write_prepared(manifest, second)
     assert (second.read, second.clips, manifest.stat().st_mtime_ns) == (0, first.clips, before)
     return first

@@ -4,6 +4,7 @@ import numpy
 import pytest
 import soundfile
 import torch
+from command_line import one_sentence
 from experiment_cases import write_mixtures
 from safetensors.torch import load_file, save_file
 
@@ -155,7 +156,17 @@ def test_files_that_are_no_control_are_refused(tmp_path):
 def test_the_command_refuses_in_one_sentence(tmp_path, capsys):
     gone = str(tmp_path / "gone.jsonl")
     assert main(["--speech", gone, "--sounds", gone, "--minutes", "1", "--out", str(tmp_path / "out")]) == 2
-    assert capsys.readouterr().err.startswith("unsep: ")
+    assert one_sentence(capsys) == f"unsep: error: {gone}: No such file or directory\n"
+
+
+def test_ctrl_c_ends_the_command_with_one_line(tmp_path, capsys, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("unsep_lib.training.conv_tasnet.read_manifest", interrupted)
+    words = ["--speech", "a", "--sounds", "b", "--minutes", "1", "--out", str(tmp_path / "out")]
+    assert main(words) == 130
+    assert capsys.readouterr().err == "unsep: interrupted\n"
 
 
 def test_an_experiment_runs_a_control_of_ones_own_beside_the_shipped_one(home, tmp_path):

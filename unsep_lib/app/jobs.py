@@ -138,22 +138,25 @@ def run(job: Job, cancelled: threading.Event, show: Show, show_part: Show) -> Se
         Cancelled: `cancelled` was set.
         ValueError: sources, solver or number of steps that do not fit.
     """
-    audio, done, shown, names = job.recording.audio, [0], [0], file_names(job.specs)
+    audio, names = job.recording.audio, file_names(job.specs)
+    windows_done = samples_shown = 0
     windows = len(window_starts(resampled_length(audio.samples.shape[-1], audio.sample_rate)))
 
     def on_step(snapshot: Snapshot) -> None:
         if cancelled.is_set():
             raise Cancelled
-        share = (done[0] + snapshot.step / snapshot.steps) / windows
+        share = (windows_done + snapshot.step / snapshot.steps) / windows
         show(share, dict(zip(names, snapshot.clean[0].cpu(), strict=True)))
 
     def on_window(finished: int, _: int) -> None:
-        done[0] = finished
+        nonlocal windows_done
+        windows_done = finished
 
     def on_block(sources: torch.Tensor, own: torch.Tensor) -> None:
+        nonlocal samples_shown
         if windows > 1:
-            show_part(shown[0] / audio.sample_rate, dict(zip(names, sources, strict=True)))
-        shown[0] += own.shape[-1]
+            show_part(samples_shown / audio.sample_rate, dict(zip(names, sources, strict=True)))
+        samples_shown += own.shape[-1]
 
     separation = separate(
         audio.samples, job.specs, audio.sample_rate, solver=job.solver, steps=job.steps, seed=job.seed,

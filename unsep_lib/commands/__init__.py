@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Protocol
 
+from unsep_lib.parallel import printable
+
 
 class Subparsers(Protocol):
     """Where a subcommand adds its parser."""
@@ -46,11 +48,6 @@ def check_device(name: str) -> None:
 def note(text: str) -> None:
     """Say something beside the result on stderr, in one line: what a terminal cannot show of file names is escaped."""
     print(f"note: {printable(text)}", file=sys.stderr)
-
-
-def printable(text: str) -> str:
-    """`text` in one line that any terminal can show."""
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 def named_file(text: str) -> tuple[str, Path]:

@@ -172,7 +172,7 @@ def read_corpus(
     split: str | None = None,
     workers: int | None = None,
     on_file: Callable[[int, int], None] | None = None,
-    before: Prepared | Sequence[Prepared] | None = None,
+    before: Sequence[Prepared] = (),
     keep: Callable[[Prepared], None] | None = None,
 ) -> Prepared:
     """Describe every clip of a corpus folder: hash, rate, length, label, split, active spans, level, clipping.
@@ -229,10 +229,9 @@ def _layout_of(root: Path, corpus: str) -> Layout:
     return LAYOUTS[corpus] if corpus != "auto" else next(one for one in LAYOUTS.values() if one.recognises(root))
 
 
-def _by_file(before: Prepared | Sequence[Prepared] | None) -> dict[str, Clip | Skipped]:
-    several = [before] if isinstance(before, Prepared) else before or []
+def _by_file(before: Sequence[Prepared]) -> dict[str, Clip | Skipped]:
     files: list[Clip | Skipped] = []
-    for prepared in several:
+    for prepared in before:
         files += [*prepared.clips, *prepared.skipped]
     return {os.path.realpath(one.file): one for one in files}
 

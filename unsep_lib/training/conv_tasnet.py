@@ -21,7 +21,7 @@ from unsep_lib.data.mixtures import LEVEL_HIGH, LEVEL_LOW, Mixture, headings, re
 from unsep_lib.evaluation.conv_tasnet import SOURCES, Control, ControlSize, save_control
 from unsep_lib.evaluation.evaluate import evaluate
 from unsep_lib.files import alone
-from unsep_lib.parallel import Stopped, stoppable, undisturbed
+from unsep_lib.parallel import exit_code, undisturbed
 from unsep_lib.priors.checkpoints import save_state
 from unsep_lib.training.config import check_recipe, decayed, share_of
 from unsep_lib.training.data import CropStream, prefetched
@@ -259,19 +259,12 @@ def _trained(arguments: argparse.Namespace) -> Path:
 def main(argv: Sequence[str] | None = None) -> int:
     """Train and say where the control lies."""
     arguments = _parser().parse_args(argv)
-    try:
-        with stoppable():
-            print(_trained(arguments))
-    except (ValueError, OSError) as error:
-        print(f"unsep: {error}", file=sys.stderr)
-        return 2
-    except Stopped as stopped:
-        print(f"unsep: stopped by {stopped}", file=sys.stderr)
-        return stopped.exit_code
-    except KeyboardInterrupt:
-        print("unsep: interrupted", file=sys.stderr)
-        return 130
-    return 0
+
+    def work() -> int:
+        print(_trained(arguments))
+        return 0
+
+    return exit_code(work)
 
 
 def _parser() -> argparse.ArgumentParser:
