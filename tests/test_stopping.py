@@ -1,5 +1,6 @@
 """SIGTERM, which schedulers and `kill` send, and SIGHUP of a closed terminal: what is done is kept and said."""
 
+import json
 import os
 import signal
 import subprocess
@@ -124,6 +125,27 @@ def test_a_separation_of_a_long_file_is_stopped_with_its_windows_kept(home, tmp_
     assert main(words) == 0
     assert names(out) == {"speech.wav", "residual.wav", "report.json"}
     assert soundfile.info(out / "speech.wav").frames == 120 * 16_000
+
+
+def test_an_evaluation_is_stopped_with_the_scores_of_its_mixtures_kept(home, tmp_path):
+    for number in range(60):
+        folder = tmp_path / "mixtures" / f"a_{number:02d}"
+        sources = noise(2, 16_000, seed=number).numpy()
+        for name, samples in (("source_1", sources[0]), ("source_2", sources[1]), ("mix", sources.sum(axis=0))):
+            write(folder / f"{name}.wav", samples, 16_000)
+        (folder / "labels.txt").write_text("speech\nsound\n")
+    file = tmp_path / "scores.json"
+    words = ["evaluate", "--mixtures", str(tmp_path / "mixtures"), "--json", str(file), *FAST]
+
+    def scores():
+        return sorted(tmp_path.glob(".scored-*/[!.]*.json"))
+
+    assert_stopped(*stopped([*UNSEP, *words], lambda: len(scores()) >= 3))
+    kept = len(scores())
+    assert 3 <= kept < 60 and names(tmp_path) == {"home", "mixtures", scores()[0].parent.name}
+    assert main(words) == 0
+    assert len(json.loads(file.read_text())["rows"]) == 120
+    assert names(tmp_path) == {"home", "mixtures", "scores.json"}
 
 
 def test_a_corpus_that_is_being_prepared_is_stopped_with_all_its_workers(home, tmp_path):

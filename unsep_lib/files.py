@@ -160,6 +160,27 @@ def staged(folder: Path | str, name: str = STAGING) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def kept(folder: Path, prefix: str, key: str) -> Iterator[Path]:
+    """The folder of the finished parts of a long work, which stays when the block raises or the process dies.
+
+    key: a hash of all that decides the work, so that the same work goes on from them; the parts of other works of this
+    `prefix` are removed. The folder goes when the block ends well. Only for a place that is held, see `alone`.
+    """
+    store = folder / f"{prefix}{key}"
+    for other in folder.iterdir():
+        if other.name.startswith(prefix) and other != store:
+            shutil.rmtree(other)
+    clear_partials(store)
+    try:
+        yield store
+    except BaseException:
+        with contextlib.suppress(OSError):
+            store.rmdir()
+        raise
+    shutil.rmtree(store, ignore_errors=True)
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

@@ -8,7 +8,6 @@ import html
 import io
 import json
 import secrets
-import shutil
 import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,7 +30,7 @@ from unsep_lib.audio import (
     rms_dbfs,
 )
 from unsep_lib.bandwidth import BANDWIDTHS, FULL, upward
-from unsep_lib.files import alone, clear_partials, refuse_overwriting, sha256, staged, write_bytes, write_json
+from unsep_lib.files import alone, kept, refuse_overwriting, sha256, staged, write_bytes, write_json
 from unsep_lib.priors.base import Prior
 from unsep_lib.priors.checkpoints import digest_of, load_prior, priors_that_know
 from unsep_lib.settings import names_python
@@ -113,11 +112,8 @@ class Request:
 
         start: the files of estimates at which the solver begins.
         """
-        weights = {}
-        with contextlib.suppress(ValueError):  # a module without a file, such as a notebook
-            weights = {name: digest_of(origin) for name, origin in self.origins.items()}
-        weights = weights or {"own": secrets.token_hex()}
-        known = self.metadata() | {"recording": sha256(path), "weights": weights, "device": self.device or "cpu"}
+        weights, device = digests(self.origins), self.device or "cpu"
+        known = self.metadata() | {"recording": sha256(path), "weights": weights, "device": device}
         known |= {"precision": self.precision} | ({"start": [sha256(file) for file in start]} if start else {})
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
 
@@ -318,7 +314,7 @@ def separate_file(
     with alone(out):
         recording, key = survey(path), wanted.key(*inputs)
         begun = None if start is None else _stacked([survey(one) for one in start], recording, wanted)
-        with _kept_windows(out, key) as store, staged(out, UNFINISHED) as staging:
+        with kept(out, KEPT, key) as store, staged(out, UNFINISHED) as staging:
             solved, judged = _kept(window_solver(wanted), store), Judged()
             blocks = _separated(recording, wanted, begun, solved, judged, on_window)
             residual_db = _write_tracks(blocks, recording, staging, wanted)
@@ -450,15 +446,33 @@ def request(
     priors: dict[int, Any] = dict(enumerate(asked)) | dict(zip(specs, loaded, strict=True))
     stems = dict(zip(specs, file_names(list(specs.values())), strict=True))
     names = [stems.get(index, f"source_{index + 1}") for index in range(len(asked))]
-    origins: dict[str, Path | str] = {}
-    if len(specs) == len(asked) and (isinstance(solver, str) or SOLVERS.get(solver.name) is solver):
-        origins = {spec.prior: (prior or {}).get(spec.prior, spec.prior) for spec in specs.values()}
-        origins |= {solver: solver} if isinstance(solver, str) and names_python(solver) else {}
+    origins = origins_of(list(specs.values()), prior or {}, solver) if len(specs) == len(asked) else {}
     return Request(
         tuple(str(specs.get(index, names[index])) for index in range(len(asked))), tuple(names),
         tuple(priors.values()), origins, chosen, step_count(chosen, steps), seed,
         device, str(dtype) if dtype else None, bandwidth,
     )  # fmt: skip
+
+
+def origins_of(
+    specs: Iterable[SourceSpec], prior: Mapping[str, Path | str], solver: str | Solver
+) -> dict[str, Path | str]:
+    """The file, name or `module:name` of each prior, by its name, and of a solver of one's own.
+
+    None at all if the solver is an object of the caller's, of which nobody knows whether it is the same as before.
+    """
+    if not isinstance(solver, str):
+        return origins_of(specs, prior, solver.name) if SOLVERS.get(solver.name) is solver else {}
+    origins = {spec.prior: prior.get(spec.prior, spec.prior) for spec in specs}
+    return origins | ({solver: solver} if names_python(solver) else {})
+
+
+def digests(origins: Mapping[str, Path | str]) -> dict[str, str]:
+    """What tells priors and solvers from any others, by name; of those without a file what never comes again."""
+    found = {}
+    with contextlib.suppress(ValueError):  # a module without a file, such as a notebook
+        found = {name: digest_of(origin) for name, origin in origins.items()}
+    return found or {"own": secrets.token_hex()}
 
 
 def load_priors(
@@ -674,23 +688,6 @@ def _stacked(parts: Sequence[Recording], recording: Recording, wanted: Request) 
         return (torch.cat(each) for each in zip(*(part.blocks() for part in parts), strict=True))
 
     return Recording("start", len(parts) * recording.channels, recording.frames, recording.sample_rate, blocks)
-
-
-@contextlib.contextmanager
-def _kept_windows(folder: Path, key: str) -> Iterator[Path]:
-    """The folder of a request's finished windows, those of other requests removed; gone when the block ends well."""
-    store = folder / f"{KEPT}{key}"
-    for other in folder.glob(f"{KEPT}*"):
-        if other != store:
-            shutil.rmtree(other)
-    clear_partials(store)
-    try:
-        yield store
-    except BaseException:
-        with contextlib.suppress(OSError):
-            store.rmdir()
-        raise
-    shutil.rmtree(store)
 
 
 def _kept(solved: SolvedWindow, store: Path) -> SolvedWindow:

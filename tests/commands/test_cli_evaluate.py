@@ -1,15 +1,17 @@
 import functools
 import json
+import shutil
 
 import fast_bss_eval
 import numpy
 import pytest
 import soundfile
 import torch
-from command_line import FAST, contents, noise, one_sentence, separated
+from command_line import FAST, contents, names, noise, one_sentence, separated
 
 from unsep_lib.__main__ import main
 from unsep_lib.data.mixtures import Mixture, write_mixture
+from unsep_lib.evaluation import evaluate as evaluation
 from unsep_lib.evaluation.evaluate import evaluate
 from unsep_lib.solvers import DEFAULT_SOLVER
 from unsep_lib.source_spec import parse_spec
@@ -41,8 +43,8 @@ def test_evaluation_writes_the_pinned_layout(home, mixtures):
     ]  # fmt: skip
     assert result["si_sdr"].keys() == result["si_sdr_improvement"].keys() == STATISTIC
     said = ["agreement", "expected", "expected_low", "expected_high"]
-    names = ["mixture", "source", "label", "si_sdr", "si_sdr_improvement", *said]
-    assert all(list(row) == names for row in result["rows"])
+    keys = ["mixture", "source", "label", "si_sdr", "si_sdr_improvement", *said]
+    assert all(list(row) == keys for row in result["rows"])
     assert all(row[name] is None for row in result["rows"] for name in said) and result["calibration"] is None
     assert [(row["mixture"], row["source"], row["label"]) for row in result["rows"]] == [
         ("a_0", 1, "speech"), ("a_0", 2, "sound:Cello"), ("b_0", 1, "speech"), ("b_0", 2, "speech"),
@@ -162,6 +164,82 @@ def test_the_python_call_takes_the_commands_words(home, mixtures):
     rows = evaluated(mixtures, "--only", "a", "--seed", "3")["rows"]
     found = evaluate(mixtures, only="a", solver="projection", steps=1, seed=3)
     assert [(row.label, row.si_sdr) for row in found.rows] == [(row["label"], row["si_sdr"]) for row in rows]
+
+
+@pytest.fixture
+def stopping(monkeypatch):
+    """The names of mixtures that are separated; `.at` is that at which Ctrl-C comes."""
+
+    class Names(list):
+        at = None
+
+    seen, score = Names(), evaluation.mixture_score
+
+    def watched(mixture, *, method, voices):
+        if mixture.name == seen.at:
+            raise KeyboardInterrupt
+        if method is not evaluation.oracle:
+            seen.append(mixture.name)
+        return score(mixture, method=method, voices=voices)
+
+    monkeypatch.setattr(evaluation, "mixture_score", watched)
+    return seen
+
+
+def without_timings(result):
+    return {name: value for name, value in result.items() if name not in ("seconds_per_mixture", "peak_memory_mb")}
+
+
+def test_a_stopped_evaluation_keeps_what_it_has_and_goes_on_after_it(home, mixtures, stopping, capsys):
+    expected, before = evaluated(mixtures, "--voices"), contents(mixtures.parent)
+    words = ["evaluate", "--mixtures", str(mixtures), "--json", str(mixtures.parent / "scores.json"), *FAST, "--voices"]
+    shown, stopping.at = capsys.readouterr().out, "b_0"
+    assert main(words) == 130
+    kept = capsys.readouterr().err.splitlines()
+    assert kept == [
+        f"note: the scores of 1 of 2 mixtures are kept beside {mixtures.parent / 'scores.json'}; "
+        "the same command goes on after them",
+        "unsep: interrupted",
+    ]
+    assert before.items() <= contents(mixtures.parent).items()
+    stopping.at = None
+    stopping.clear()
+    assert without_timings(evaluated(mixtures, "--voices")) == without_timings(expected)
+    assert stopping == ["b_0"]
+    again = capsys.readouterr()
+    assert again.err == "note: 1 of 2 mixtures were scored before, by the same command\n"
+    assert again.out.splitlines()[:4] == shown.splitlines()[:4]
+    assert names(mixtures.parent) == {"home", "mixtures", "scores.json"}
+
+
+def test_other_words_or_a_changed_mixture_are_scored_anew(home, mixtures, stopping, tmp_path):
+    words = ["evaluate", "--mixtures", str(mixtures), "--json", str(tmp_path / "scores.json"), *FAST]
+    stopping.at, other = "b_0", f"speech={home / 'priors' / 'sound.safetensors'}"
+    for change in ([], ["--seed", "1"], ["--steps", "2"], ["--solver", "dirac"], ["--prior", other]):
+        for _ in range(2):
+            assert main([*words, *change]) == 130
+        assert stopping == ["a_0"]
+        stopping.clear()
+    shutil.copy(mixtures / "a_0" / "source_1.flac", mixtures / "a_0" / "mix.flac")
+    assert main([*words, *change]) == 130
+    assert stopping == ["a_0"]
+
+
+def test_damaged_scores_and_those_of_a_method_of_ones_own_are_made_again(home, mixtures, stopping, tmp_path):
+    file, stopping.at = tmp_path / "scores.json", "b_0"
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(mixtures, solver="projection", steps=1, json=file)
+        (kept,) = tmp_path.glob(".scored-*/*.json")
+        kept.write_text('{"rows": 3}')
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(mixtures, lambda mixture: mixture.sources, json=file)
+    assert stopping == ["a_0"] * 4
+    stopping.at = None
+    result = evaluate(mixtures, lambda mixture: mixture.sources, json=file)
+    assert json.loads(file.read_text())["si_sdr"]["mean"] == result.statistic("si_sdr").mean > 50
+    assert not list(tmp_path.glob(".scored-*"))
 
 
 @pytest.mark.parametrize(

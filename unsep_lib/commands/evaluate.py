@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unsep_lib.commands import Subparsers, add_solver_options, check_device
+from unsep_lib.commands import Subparsers, add_solver_options, check_device, note
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -38,7 +38,9 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--voices", action="store_true", help="STOI of each voice too, and PESQ where `pip install unsep[pesq]` was run"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="all scores; beside it a stopped run keeps those that it has"
+    )
     parser.add_argument(
         "--profile", metavar="NAME", help="smoke, tutorial, paper or a TOML file: its solver, steps, priors and device"
     )
@@ -59,30 +61,33 @@ def part(text: str) -> tuple[int, int]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate, write the JSON, print a table."""
-    from contextlib import nullcontext
-
     from unsep_lib.evaluation.evaluate import evaluate, oracle
-    from unsep_lib.files import alone, refuse_overwriting, write_json
+    from unsep_lib.files import refuse_overwriting
+    from unsep_lib.versions import peak_memory_mb
 
     if arguments.json:
         refuse_overwriting([arguments.json], read_texts(arguments), text=True)
     apply_profile(arguments)
     check_device(arguments.device)
     shown = _Scores(dict(arguments.prior))
-    with alone(arguments.json, file=True) if arguments.json else nullcontext():
+    try:
         evaluation = evaluate(
             arguments.mixtures, source=arguments.source, only=arguments.only, part=arguments.part,
             voices=arguments.voices, solver=arguments.solver, steps=arguments.steps, seed=arguments.seed,
-            prior=shown.files, device=arguments.device, precision=arguments.precision, on_start=shown.start,
-            on_mixture=shown.rows,
+            prior=shown.files, device=arguments.device, precision=arguments.precision, json=arguments.json,
+            on_start=shown.start, on_kept=shown.kept, on_mixture=shown.rows,
         )  # fmt: skip
-        report = evaluation.as_json()
-        if arguments.json:
-            write_json(arguments.json, report)
+    except BaseException:
+        if arguments.json and shown.done:
+            note(f"the scores of {shown.done} of {len(shown.mixtures)} mixtures are kept beside {arguments.json}; "
+                 "the same command goes on after them")  # fmt: skip
+        raise
+    if shown.before:
+        note(f"{shown.before} of {shown.done} mixtures were scored before, by the same command")
     print(sentence("improvement", evaluation.statistic("si_sdr_improvement")))
     print(sentence("oracle ratio mask", evaluate(shown.mixtures, oracle).statistic("si_sdr_improvement")))
     show_rest(evaluation)
-    print(f"{report['peak_memory_mb']:.0f} MB at most")
+    print(f"{peak_memory_mb():.0f} MB at most")
     return 0
 
 
@@ -101,6 +106,7 @@ class _Scores:
     def __init__(self, files: dict[str, Path]):
         self.files = files
         self.mixtures: Sequence[Mixture] = ()
+        self.done = self.before = 0
 
     def start(self, mixtures: Sequence[Mixture]) -> None:
         """Take the mixtures that will be scored, and say which of their priors were never trained."""
@@ -111,8 +117,13 @@ class _Scores:
         warn_of_untrained(self.files.get(spec.prior, spec.prior) for spec in specs)
         self.widths = max(len(mixture.name) for mixture in known), max(len(str(spec)) for spec in specs)
 
+    def kept(self, name: str) -> None:
+        """Count a mixture that was scored before."""
+        self.before += 1
+
     def rows(self, name: str, rows: Iterable[SourceScore]) -> None:
         """Print a mixture's scores."""
+        self.done += 1
         for row in rows:
             scores = f"{decibels(row.si_sdr, '7.2f')}  {decibels(row.si_sdr_improvement, '+7.2f')}"
             print(f"{name:<{self.widths[0]}}  {row.label:<{self.widths[1]}}  {scores}", flush=True)

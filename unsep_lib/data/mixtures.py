@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -188,6 +189,14 @@ def _wav_first(path: Path) -> tuple[int, str]:
 
 def _natural(path: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", path.stem)]
+
+
+def mixture_digest(mixture: Mixture) -> str:
+    """SHA-256 of a mixture's samples, references and rate."""
+    digest = hashlib.sha256(f"{mixture.sample_rate} {tuple(mixture.sources.shape)}".encode())
+    for samples in (mixture.mixture, mixture.sources):
+        digest.update(samples.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 class Heading(NamedTuple):

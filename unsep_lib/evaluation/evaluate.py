@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json as json_format
+import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,7 +17,7 @@ import pandas
 import torch
 
 from unsep_lib.audio import SAMPLE_RATE
-from unsep_lib.data.mixtures import Mixture, MixtureFolders, headings, mixture_folders
+from unsep_lib.data.mixtures import Mixture, MixtureFolders, headings, mixture_digest, mixture_folders
 from unsep_lib.evaluation.baselines import oracle_ratio_mask
 from unsep_lib.evaluation.metrics import (
     Calibration,
@@ -25,14 +30,16 @@ from unsep_lib.evaluation.metrics import (
     statistic,
     voices_of,
 )
-from unsep_lib.separation import Separation, check_count, load_priors, separate
-from unsep_lib.solvers import DEFAULT_SOLVER, Solver
+from unsep_lib.files import alone, kept, write_json
+from unsep_lib.separation import Separation, check_count, digests, load_priors, origins_of, separate, step_count
+from unsep_lib.solvers import DEFAULT_SOLVER, Solver, solver_named
 from unsep_lib.solvers.agreement import Confidence
 from unsep_lib.source_spec import parse_spec
-from unsep_lib.versions import peak_memory_mb
+from unsep_lib.versions import peak_memory_mb, versions
 from unsep_lib.windows import HOP
 
 COLLAPSE_DB = -10.0  # a source whose SI-SDR falls by more than this has collapsed
+KEY_LENGTH = 20  # hexadecimal digits
 Method = Callable[[Mixture], torch.Tensor | Separation]
 
 
@@ -154,6 +161,21 @@ def source_scores(
     return rows
 
 
+@dataclass(frozen=True)
+class MixtureScore:
+    """What one mixture adds to an `Evaluation`; seconds: of its separation."""
+
+    rows: tuple[SourceScore, ...]
+    seconds: float
+    silent_references: int
+    switches: int
+    passages: int
+    voices: tuple[Voice, ...]
+
+
+Score = Callable[[Mixture], MixtureScore]
+
+
 def evaluate(
     mixtures: Path | str | Sequence[Mixture],
     method: Method | None = None,
@@ -168,7 +190,9 @@ def evaluate(
     prior: Mapping[str, Path | str] | None = None,
     device: str = "cpu",
     precision: str | torch.dtype | None = None,
+    json: Path | str | None = None,
     on_start: Callable[[Sequence[Mixture]], None] | None = None,
+    on_kept: Callable[[str], None] | None = None,
     on_mixture: Callable[[str, list[SourceScore]], None] | None = None,
 ) -> Evaluation:
     """Score a separation on mixtures whose references are known, as `unsep evaluate` does.
@@ -177,10 +201,12 @@ def evaluate(
     those whose names start with this; part: (K, N), every N-th from the K-th. method(mixture) → estimates [source,
     time], or a `Separation` with them and its confidence; without one, `separate` with the solver, steps, seed,
     weights by prior's name, device and precision given. voices: STOI of each voice too, and PESQ where its package is
-    installed. on_start(mixtures) is called once they are read, on_mixture(name, scores) after each.
+    installed. json: a file for the result; until it is written, the scores of each finished mixture are kept beside it,
+    and the same call after a stop or a kill goes on after them. on_start(mixtures) is called once they are read,
+    on_kept(name) for each that an earlier call has scored, on_mixture(name, scores) after each, those too.
 
     Raises:
-        ValueError: no mixtures, only silent references, or an unknown solver, prior or label.
+        ValueError: no mixtures, only silent references, an unknown solver, prior or label, or `json` cannot be written.
     """
     if isinstance(mixtures, Path | str):
         mixtures = _mixtures_in(Path(mixtures), source, only, part)
@@ -188,35 +214,105 @@ def evaluate(
         mixtures = chosen(mixtures, only, part)
     if on_start is not None:
         on_start(mixtures)
+    decided: list[object] = [voices, versions()]
     if method is None:
         method = separating_method(mixtures, solver, steps, seed, prior or {}, device, precision)
-    rows: list[SourceScore] = []
-    heard: list[Voice] = []
-    seconds, silent, switches, passages = 0.0, 0, 0, 0
-    for mixture in mixtures:
-        began = time.monotonic()
-        try:
-            answer = method(mixture)
-        except ValueError as error:
-            raise ValueError(f"{mixture.name}: {error}") from error
-        seconds += time.monotonic() - began
-        if isinstance(answer, Separation):
-            estimates, confidence = answer.sources[:, 0].cpu(), answer.confidence
-        else:
-            estimates, confidence = answer, None
-        found = source_scores(mixture, estimates, confidence)
-        rows += found
-        silent += len(mixture.specs) - len(found)
-        switched, passed = source_switches(estimates, mixture.sources, round(HOP * mixture.sample_rate / SAMPLE_RATE))
-        switches, passages = switches + switched, passages + passed
-        heard += voices_of(mixture, estimates) if voices else []
-        if on_mixture is not None:
-            on_mixture(mixture.name, found)
+        specs = [spec for one in headings(mixtures) for spec in one.specs]
+        chosen_solver = solver_named(solver)
+        decided += [chosen_solver.name, step_count(chosen_solver, steps), seed, device, str(precision)]
+        decided += [digests(origins_of(specs, prior or {}, solver))]
+    else:
+        decided += [secrets.token_hex()]
+    with _beside(json, _hash(decided)) as store:
+        score: Score = partial(mixture_score, method=method, voices=voices)
+        if store is not None:
+            score = _kept(score, store, on_kept)
+        found = []
+        for mixture in mixtures:
+            found.append(score(mixture))
+            if on_mixture is not None:
+                on_mixture(mixture.name, list(found[-1].rows))
+        evaluation = _summed(found, voices)
+        if json is not None:
+            write_json(json, evaluation.as_json())
+    return evaluation
+
+
+def mixture_score(mixture: Mixture, method: Method, voices: bool) -> MixtureScore:
+    """Separate a mixture by a method and score it.
+
+    Raises:
+        ValueError: the method cannot separate it.
+    """
+    began = time.monotonic()
+    try:
+        answer = method(mixture)
+    except ValueError as error:
+        raise ValueError(f"{mixture.name}: {error}") from error
+    seconds = time.monotonic() - began
+    if isinstance(answer, Separation):
+        estimates, confidence = answer.sources[:, 0].cpu(), answer.confidence
+    else:
+        estimates, confidence = answer, None
+    rows = source_scores(mixture, estimates, confidence)
+    hop = round(HOP * mixture.sample_rate / SAMPLE_RATE)
+    switches, passages = source_switches(estimates, mixture.sources, hop)
+    heard = voices_of(mixture, estimates) if voices else []
+    return MixtureScore(tuple(rows), seconds, len(mixture.specs) - len(rows), switches, passages, tuple(heard))
+
+
+def _summed(scores: Sequence[MixtureScore], voices: bool) -> Evaluation:
+    rows = tuple(row for one in scores for row in one.rows)
     if not rows:
         raise ValueError("expected at least one mixture with an audible reference, got none")
     return Evaluation(
-        tuple(rows), seconds / len(mixtures), silent, switches, passages, tuple(heard) if voices else None
+        rows,
+        sum(one.seconds for one in scores) / len(scores),
+        sum(one.silent_references for one in scores),
+        sum(one.switches for one in scores),
+        sum(one.passages for one in scores),
+        tuple(voice for one in scores for voice in one.voices) if voices else None,
     )
+
+
+@contextlib.contextmanager
+def _beside(json: Path | str | None, key: str) -> Iterator[Path | None]:
+    """The folder of the finished mixtures of an evaluation that `json` will hold, which is held; none without it."""
+    if json is None:
+        yield None
+        return
+    json = Path(json)
+    with alone(json, file=True), kept(json.parent, f".scored-{_hash(json.name)}-", key) as store:
+        yield store
+
+
+def _hash(value: object) -> str:
+    return hashlib.sha256(json_format.dumps(value, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
+
+
+def _kept(score: Score, store: Path, on_kept: Callable[[str], None] | None) -> Score:
+    """`score`, what it finds of each mixture written to `store`, or read from there: then on_kept(name)."""
+
+    def of_mixture(mixture: Mixture) -> MixtureScore:
+        what = [mixture.name, *map(str, mixture.specs), mixture_digest(mixture)]
+        file = store / f"{_hash(what)}.json"
+        # None yet, or damaged when the power failed: then it is scored again.
+        with contextlib.suppress(OSError, ValueError, TypeError, LookupError):
+            found = _read_score(file)
+            if on_kept is not None:
+                on_kept(mixture.name)
+            return found
+        found = score(mixture)
+        write_json(file, asdict(found))
+        return found
+
+    return of_mixture
+
+
+def _read_score(file: Path) -> MixtureScore:
+    known = json_format.loads(file.read_text(encoding="utf-8"))
+    rows = tuple(SourceScore(**row) for row in known["rows"])
+    return MixtureScore(**(known | {"rows": rows, "voices": tuple(Voice(**voice) for voice in known["voices"])}))
 
 
 def _mixtures_in(folder: Path, source: Sequence[str], only: str, part: tuple[int, int]) -> Sequence[Mixture]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import torch
 
 from unsep_lib.audio import SAMPLE_RATE, resample, rms_dbfs, scale_to_dbfs
-from unsep_lib.data.mixtures import Mixture, read_mixture
+from unsep_lib.data.mixtures import Mixture, mixture_digest, read_mixture
 from unsep_lib.evaluation.conv_tasnet import find_control
 from unsep_lib.experiments.config import Condition, PriorSet
 from unsep_lib.experiments.rows import PlannedSource, PriorFile, Row
@@ -22,14 +21,6 @@ from unsep_lib.source_spec import SourceSpec, parse_spec
 
 CROP_HOP = 0.05  # seconds between the starts that are tried
 MIXTURES_KEPT = 4  # a process works on few mixtures at a time
-
-
-def mixture_digest(mixture: Mixture) -> str:
-    """SHA-256 of a mixture's samples, references and rate."""
-    digest = hashlib.sha256(f"{mixture.sample_rate} {tuple(mixture.sources.shape)}".encode())
-    for samples in (mixture.mixture, mixture.sources):
-        digest.update(samples.contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 @functools.lru_cache(maxsize=MIXTURES_KEPT)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from unsep_lib.data.clips import Clip, read_manifest
 from unsep_lib.data.embedded import embedded_dir
-from unsep_lib.data.mixtures import mixture_folders, read_mixture
-from unsep_lib.experiments.conditions import WeightsCache, mixture_digest, planned_sources
+from unsep_lib.data.mixtures import mixture_digest, mixture_folders, read_mixture
+from unsep_lib.experiments.conditions import WeightsCache, planned_sources
 from unsep_lib.experiments.config import Condition, Experiment, SolverChoice
 from unsep_lib.experiments.methods import BASELINES, clips_of, sampler_named
 from unsep_lib.experiments.rows import PlannedSource, Row
