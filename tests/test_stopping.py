@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import nbformat
 import psutil
 import pytest
 import soundfile
@@ -37,6 +38,13 @@ def told(state, skipped):
 loop._progress = told
 from unsep_lib.__main__ import main
 sys.exit(main(sys.argv[1:]))
+"""
+REPRODUCING = """
+import sys
+from pathlib import Path
+from unsep_lib.parallel import exit_code
+from unsep_lib.reproduce.run import reproduce
+sys.exit(exit_code(lambda: reproduce(Path("notebooks"), "smoke", Path("out"), jobs=1) and 0))
 """
 IN_THE_BACKGROUND = 'trap "" INT; exec "$@"'  # as a shell without job control begins `… &`
 STOPS = [(signal.SIGTERM, True), (signal.SIGTERM, False), (signal.SIGHUP, True)]  # to the whole group, or it alone
@@ -125,6 +133,21 @@ def test_a_separation_of_a_long_file_is_stopped_with_its_windows_kept(home, tmp_
     assert main(words) == 0
     assert names(out) == {"speech.wav", "residual.wav", "report.json"}
     assert soundfile.info(out / "speech.wav").frames == 120 * 16_000
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_notebook_that_runs_is_stopped_with_one_line_and_its_process_ended(number, home, tmp_path):
+    parameters = nbformat.v4.new_code_cell('profile: str = ""', metadata={"tags": ["parameters"]})
+    busy = nbformat.v4.new_code_cell("import time; open('begun', 'w').close(); time.sleep(600)")
+    kernel = {"language_info": {"name": "python"}}
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(
+        nbformat.v4.new_notebook(cells=[parameters, busy], metadata=kernel), tmp_path / "notebooks" / "00_first.ipynb"
+    )
+    code, said = stopped([sys.executable, "-c", REPRODUCING], (tmp_path / "notebooks" / "begun").exists, number,
+                         folder=tmp_path)  # fmt: skip
+    ending = "unsep: interrupted" if number == signal.SIGINT else "unsep: stopped by SIGTERM"
+    assert (code, said.splitlines()) == (128 + number, ["00_first …", ending])
 
 
 def test_an_evaluation_is_stopped_with_the_scores_of_its_mixtures_kept(home, tmp_path):

@@ -20,15 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy
 import torch
 
-from unsep_lib.audio import (
-    HIGHEST_RATE,
-    LOWEST_RATE,
-    SAMPLE_RATE,
-    SILENCE_DBFS,
-    dbfs,
-    read_audio,
-    rms_dbfs,
-)
+from unsep_lib.audio import SAMPLE_RATE, SILENCE_DBFS, dbfs, rms_dbfs
 from unsep_lib.bandwidth import BANDWIDTHS, FULL, upward
 from unsep_lib.files import alone, kept, refuse_overwriting, sha256, staged, write_bytes, write_json
 from unsep_lib.priors.base import Prior
@@ -41,10 +33,11 @@ from unsep_lib.versions import peak_memory_mb, versions
 from unsep_lib.windows import (
     Passage,
     Recording,
-    in_memory,
     joined,
     paired,
+    recording_of,
     resampled_blocks,
+    stacked,
     survey,
     track,
     window_starts,
@@ -63,7 +56,6 @@ LEVEL_FRAME = SAMPLE_RATE // 10  # samples; a window's level is measured over fr
 SOUNDING = 1e-4  # of the loudest frame's power (40 dB below it): quieter frames do not count in a window's level
 MOST_SOURCES = 16  # the time grows with the square of their number; the paper has up to three
 MOST_STEPS = 10_000  # fifty times the paper's 200
-MOST_CHANNELS = 64  # of an array; a longer axis is time
 WINDOW_SEED_STRIDE = 1_000_003  # window n of seed s runs on seed s + n · this prime: windows do not share noise
 KEPT = ".windows-"  # folders of finished windows, beside the tracks to come
 UNFINISHED = "unfinished-tracks"  # folder of the tracks as far as they are written
@@ -252,7 +244,7 @@ def separate(
             or solver.
     """
     began = time.monotonic()
-    recording = _read(mixture, sample_rate)
+    recording = recording_of(mixture, sample_rate)
     if device is None and isinstance(mixture, torch.Tensor):
         device = str(mixture.device)
     wanted = request(
@@ -262,9 +254,8 @@ def separate(
     begun = None
     if start is not None:
         rate = recording.sample_rate
-        begun = _stacked(
-            [_read(one, None if isinstance(one, str | Path) else rate) for one in start], recording, wanted
-        )
+        parts = [recording_of(one, None if isinstance(one, str | Path) else rate) for one in start]
+        begun = stacked(parts, recording, len(wanted.priors))
     found, residuals, judged = [], [], Judged()
     for blocks, own in _separated(recording, wanted, begun, window_solver(wanted, on_step), judged, on_window):
         found.append(blocks)
@@ -313,7 +304,7 @@ def separate_file(
     refuse_losing(inputs, [out], wanted)
     with alone(out):
         recording, key = survey(path), wanted.key(*inputs)
-        begun = None if start is None else _stacked([survey(one) for one in start], recording, wanted)
+        begun = None if start is None else stacked([survey(one) for one in start], recording, len(wanted.priors))
         with kept(out, KEPT, key) as store, staged(out, UNFINISHED) as staging:
             solved, judged = _kept(window_solver(wanted), store), Judged()
             blocks = _separated(recording, wanted, begun, solved, judged, on_window)
@@ -555,65 +546,6 @@ def check_count(sources: Sequence[object]) -> None:
         raise ValueError(f"expected at most {MOST_SOURCES} sources, got {len(sources)}")
 
 
-def _read(mixture: object, sample_rate: float | None) -> Recording:
-    """The recording in a file or in samples."""
-    if isinstance(mixture, str | Path):
-        if sample_rate is not None:
-            raise ValueError(f"{mixture}: a file brings its own sample rate, got another one, {sample_rate}")
-        audio = read_audio(mixture)
-        return in_memory(audio.samples, audio.sample_rate, str(mixture))
-    return in_memory(as_samples(mixture), as_rate(sample_rate), "samples")
-
-
-def as_rate(sample_rate: object) -> int:
-    """A sample rate in Hz, given as any kind of whole number.
-
-    Raises:
-        ValueError: it is none, or one that no recording has.
-    """
-    try:
-        rate = int(sample_rate)  # type: ignore[call-overload]
-    except (TypeError, ValueError, OverflowError):
-        rate = None
-    if rate is None or isinstance(sample_rate, str) or rate != sample_rate or not LOWEST_RATE <= rate <= HIGHEST_RATE:
-        raise ValueError(
-            f"expected a sample rate from {LOWEST_RATE} to {HIGHEST_RATE} Hz with the samples, got {sample_rate!r}"
-        )
-    return int(rate)
-
-
-def as_samples(mixture: object) -> torch.Tensor:
-    """Samples [channel, time] in float32 from anything array-like: [time], [channel, time] or [time, channel].
-
-    Raises:
-        ValueError: another shape, no real floating-point numbers, NaN or infinity.
-    """
-    try:
-        if not isinstance(mixture, torch.Tensor):
-            array = numpy.array(mixture)
-            mixture = torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"expected samples [time] or [channel, time], got {type(mixture).__name__}") from error
-    samples, shape = mixture, tuple(mixture.shape)
-    if samples.ndim not in (1, 2) or samples.numel() == 0:
-        raise ValueError(f"expected samples [time] or [channel, time], got shape {shape}")
-    if not samples.is_floating_point():
-        raise ValueError(
-            f"expected real floating-point samples from -1 to 1, got {samples.dtype} (divide integers by their largest)"
-        )
-    samples = samples[None] if samples.ndim == 1 else samples
-    if len(samples) > MOST_CHANNELS:
-        if samples.shape[1] > MOST_CHANNELS:
-            raise ValueError(
-                f"expected samples [channel, time] or [time, channel] of at most {MOST_CHANNELS} channels, got {shape}"
-            )
-        samples = samples.T
-    samples = samples.detach().float()
-    if not torch.isfinite(samples).all():
-        raise ValueError("the samples contain NaN or infinity")
-    return samples
-
-
 def refuse_losing(inputs: Iterable[Path], folders: Iterable[Path], wanted: Request) -> None:
     """Raise ValueError if writing the tracks into one of the folders would write over one of the inputs, or remove it.
 
@@ -662,32 +594,6 @@ def _confidence(wanted: Request, agreed: Sequence[torch.Tensor]) -> tuple[Confid
     alike, groups = torch.stack(list(agreed)).mean(dim=0).tolist(), interchangeable(wanted.priors)
     shared = [[value for value, other in zip(alike, groups, strict=True) if other == own] for own in groups]
     return tuple(Confidence.of(sum(values) / len(values)) for values in shared)
-
-
-def _stacked(parts: Sequence[Recording], recording: Recording, wanted: Request) -> Recording:
-    """Estimates of the sources as one recording, whose channels are the sources' one after another.
-
-    Raises:
-        ValueError: another number of them than of sources, or of another rate, length or number of channels.
-    """
-    if len(parts) != len(wanted.priors):
-        raise ValueError(f"expected a start for each of {len(wanted.priors)} sources, got {len(parts)}")
-    for part in parts:
-        if (part.sample_rate, part.frames, part.channels) != (
-            recording.sample_rate,
-            recording.frames,
-            recording.channels,
-        ):
-            raise ValueError(
-                f"{part.name}: expected a start like the mixture, {recording.frames} samples at "
-                f"{recording.sample_rate} Hz in {recording.channels} channel(s), got {part.frames} at "
-                f"{part.sample_rate} Hz in {part.channels}"
-            )
-
-    def blocks() -> Iterator[torch.Tensor]:
-        return (torch.cat(each) for each in zip(*(part.blocks() for part in parts), strict=True))
-
-    return Recording("start", len(parts) * recording.channels, recording.frames, recording.sample_rate, blocks)
 
 
 def _kept(solved: SolvedWindow, store: Path) -> SolvedWindow:

@@ -1,6 +1,7 @@
-"""Long recordings in constant memory: read by blocks, resampled, in overlapping windows joined again, and written.
+"""A recording, given as a file or as samples: read by blocks, in overlapping windows joined again, and written.
 
-Every source keeps its index from window to window; the files written can be played meanwhile.
+Files take constant memory, however long. Every source keeps its index from window to window; the files written can be
+played meanwhile.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy
 import torch
 
-from unsep_lib.audio import SAMPLE_RATE, no_samples, open_audio, resample
+from unsep_lib.audio import HIGHEST_RATE, LOWEST_RATE, SAMPLE_RATE, no_samples, open_audio, read_audio, resample
 from unsep_lib.priors.base import matched
 
 WINDOW = 128_000  # samples at 16 kHz: 8 s
@@ -24,6 +26,7 @@ OVERLAP = 32_000  # samples at 16 kHz: 2 s, cross-faded
 HOP = WINDOW - OVERLAP
 BLOCK_SECONDS = 6  # whole seconds, so that blocks begin on a sample at every rate
 CONTEXT = 0.05  # seconds beside a block that its resampling sees; the filters reach 7 samples of the lower rate
+MOST_CHANNELS = 64  # of an array; a longer axis is time
 LARGEST_RIFF = (1 << 32) - 1  # bytes; sizes in a WAV have 32 bits, in an RF64 64
 
 
@@ -38,12 +41,80 @@ class Recording:
     blocks: Callable[[], Iterator[torch.Tensor]]
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, samples of each, and their rate."""
+        return self.channels, self.frames, self.sample_rate
+
+    @property
     def working_length(self) -> int:
         """Samples at 16 kHz."""
         return -(-self.frames * SAMPLE_RATE // self.sample_rate)
 
 
-def in_memory(samples: torch.Tensor, sample_rate: int, name: str) -> Recording:
+def recording_of(mixture: object, sample_rate: float | None) -> Recording:
+    """The recording that a caller gives: a file, or samples (see `as_samples`) and their rate in Hz.
+
+    Raises:
+        ValueError: as `read_audio`, `as_samples` and `as_rate`; a file and a rate.
+    """
+    if isinstance(mixture, str | Path):
+        if sample_rate is not None:
+            raise ValueError(f"{mixture}: a file brings its own sample rate, got another one, {sample_rate}")
+        audio = read_audio(mixture)
+        return _in_memory(audio.samples, audio.sample_rate, str(mixture))
+    return _in_memory(as_samples(mixture), as_rate(sample_rate), "samples")
+
+
+def as_rate(sample_rate: object) -> int:
+    """A sample rate in Hz, given as any kind of whole number.
+
+    Raises:
+        ValueError: it is none, or one that no recording has.
+    """
+    try:
+        rate = int(sample_rate)  # type: ignore[call-overload]
+    except (TypeError, ValueError, OverflowError):
+        rate = None
+    if rate is None or isinstance(sample_rate, str) or rate != sample_rate or not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise ValueError(
+            f"expected a sample rate from {LOWEST_RATE} to {HIGHEST_RATE} Hz with the samples, got {sample_rate!r}"
+        )
+    return int(rate)
+
+
+def as_samples(mixture: object) -> torch.Tensor:
+    """Samples [channel, time] in float32 from anything array-like: [time], [channel, time] or [time, channel].
+
+    Raises:
+        ValueError: another shape, no real floating-point numbers, NaN or infinity.
+    """
+    try:
+        if not isinstance(mixture, torch.Tensor):
+            array = numpy.array(mixture)
+            mixture = torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"expected samples [time] or [channel, time], got {type(mixture).__name__}") from error
+    samples, shape = mixture, tuple(mixture.shape)
+    if samples.ndim not in (1, 2) or samples.numel() == 0:
+        raise ValueError(f"expected samples [time] or [channel, time], got shape {shape}")
+    if not samples.is_floating_point():
+        raise ValueError(
+            f"expected real floating-point samples from -1 to 1, got {samples.dtype} (divide integers by their largest)"
+        )
+    samples = samples[None] if samples.ndim == 1 else samples
+    if len(samples) > MOST_CHANNELS:
+        if samples.shape[1] > MOST_CHANNELS:
+            raise ValueError(
+                f"expected samples [channel, time] or [time, channel] of at most {MOST_CHANNELS} channels, got {shape}"
+            )
+        samples = samples.T
+    samples = samples.detach().float()
+    if not torch.isfinite(samples).all():
+        raise ValueError("the samples contain NaN or infinity")
+    return samples
+
+
+def _in_memory(samples: torch.Tensor, sample_rate: int, name: str) -> Recording:
     """The recording in samples [channel, time]."""
     channels, frames = samples.shape
     return Recording(name, channels, frames, sample_rate, lambda: iter(samples.split(BLOCK_SECONDS * sample_rate, -1)))
@@ -69,6 +140,28 @@ def _file_blocks(path: Path) -> Iterator[torch.Tensor]:
     with open_audio(path) as file:
         while (block := file.read(BLOCK_SECONDS * file.sample_rate)).shape[-1]:
             yield block
+
+
+def stacked(parts: Sequence[Recording], recording: Recording, count: int) -> Recording:
+    """Estimates of `count` sources of a recording as one, whose channels are the sources' one after another.
+
+    Raises:
+        ValueError: another number of them than of sources, or of another rate, length or number of channels.
+    """
+    if len(parts) != count:
+        raise ValueError(f"expected a start for each of {count} sources, got {len(parts)}")
+    for part in parts:
+        if part.shape != recording.shape:
+            raise ValueError(
+                f"{part.name}: expected a start like the mixture, {recording.frames} samples at "
+                f"{recording.sample_rate} Hz in {recording.channels} channel(s), got {part.frames} at "
+                f"{part.sample_rate} Hz in {part.channels}"
+            )
+
+    def blocks() -> Iterator[torch.Tensor]:
+        return (torch.cat(each) for each in zip(*(part.blocks() for part in parts), strict=True))
+
+    return Recording("start", len(parts) * recording.channels, recording.frames, recording.sample_rate, blocks)
 
 
 def resampled_blocks(blocks: Iterable[torch.Tensor], rate_from: int, rate_to: int) -> Iterator[torch.Tensor]:

@@ -11,6 +11,7 @@ import time
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
@@ -31,6 +32,7 @@ from unsep_lib.reproduce.report import write_report
 
 MEMORY_INTERVAL = 0.2  # seconds between readings of a notebook's memory
 ENCRYPTED = Config(KernelManager={"transport_encryption": "auto"})  # else ipykernel warns of plain TCP
+SILENT = ["--log-level=50"]  # a kernel that is ended at Ctrl-C logs that it cannot answer any more
 CELL_SECONDS = 3600  # a cell may take, beside the training that the profile asks for
 TRAIN_STEP_SECONDS = 10
 
@@ -136,7 +138,7 @@ def _execute(source: Path, profile: str, out: Path, threads: int | None) -> tupl
         try:
             papermill.execute_notebook(
                 source, target, parameters={"profile": profile}, kernel_name="python3", cwd=str(source.parent),
-                progress_bar=False, execution_timeout=_timeout(profile), config=ENCRYPTED,
+                progress_bar=False, execution_timeout=_timeout(profile), config=ENCRYPTED, extra_arguments=SILENT,
             )  # fmt: skip
         except papermill.PapermillExecutionError as error:
             raise ValueError(
@@ -151,7 +153,7 @@ def _execute(source: Path, profile: str, out: Path, threads: int | None) -> tupl
         except OSError as error:
             target.unlink(missing_ok=True)
             raise ValueError(f"cannot write {target}: {error.strerror or error}") from error
-    return time.monotonic() - began, peak[0]
+    return time.monotonic() - began, peak.megabytes
 
 
 def _timeout(profile: str) -> int:
@@ -169,15 +171,22 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
             os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
 
+@dataclass
+class Peak:
+    """The largest resident memory so far."""
+
+    megabytes: float = 0.0
+
+
 @contextmanager
-def _peak_memory() -> Iterator[list[float]]:
-    """Yield a list whose item is the largest resident memory in MB of this process's children so far."""
-    peak, done = [0.0], threading.Event()
+def _peak_memory() -> Iterator[Peak]:
+    """Watch the resident memory of this process's children, all together."""
+    peak, done = Peak(), threading.Event()
 
     def watch() -> None:
         while not done.wait(MEMORY_INTERVAL):
             children = psutil.Process().children(recursive=True)
-            peak[0] = max(peak[0], sum(_resident(child) for child in children) / 1e6)
+            peak.megabytes = max(peak.megabytes, sum(_resident(child) for child in children) / 1e6)
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
