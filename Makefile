@@ -8,19 +8,24 @@ MODULES := $(subst /,.,$(patsubst %.py,%,$(filter-out %/__main__.py %/__init__.p
 	$(patsubst %/__init__.py,%,$(wildcard unsep_lib/*/__init__.py)))
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: book reproduce test test-full hardening docs lab clean
+.PHONY: book reproduce test types test-full hardening docs lab clean
 
 reproduce: $(STAMP)
 	$(UNSEP) reproduce --profile $(PROFILE) --out out/$(PROFILE) --open
 
-# The reference is of float32 products without AVX-512, which every x86 processor repeats.
-test: docs
+# One run of the notebooks serves nbval and the check of their numbers. The reference is of float32 products without
+# AVX-512, which every x86 processor repeats.
+test: $(STAMP)
 	$(VENV)/bin/ruff check
+	$(MAKE) --jobs 2 docs types
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist worksteal --durations 20
+	rm -rf out/nbval
+	ATEN_CPU_CAPABILITY=avx2 OMP_NUM_THREADS=1 UNSEP_PROFILE=smoke UNSEP_OUT="$(CURDIR)/out/nbval" \
+		$(VENV)/bin/python -m pytest -n 2 --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=300 notebooks
+	$(UNSEP) reproduce --profile smoke --out out/nbval --check-only
+
+types: $(STAMP)
 	$(VENV)/bin/mypy
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadfile --durations 20
-	OMP_NUM_THREADS=1 UNSEP_PROFILE=smoke UNSEP_OUT="$(CURDIR)/out/nbval" $(VENV)/bin/python -m pytest -n 2 --dist loadfile \
-		--nbval-lax --nbval-current-env --nbval-cell-timeout=300 notebooks
-	ATEN_CPU_CAPABILITY=avx2 $(UNSEP) reproduce --profile smoke --out out/smoke --force --check
 
 test-full: $(STAMP)
 	$(VENV)/bin/python -m pytest -m ''

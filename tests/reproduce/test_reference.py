@@ -115,6 +115,22 @@ def test_the_check_passes_after_an_update_and_fails_naming_what_moved(pretended,
     assert main(pretended) == 0
 
 
+def test_numbers_that_notebooks_left_are_checked_and_nothing_is_run(pretended, out, tmp_path, capsys, monkeypatch):
+    assert main([*pretended, "--update-reference"]) == 0
+    monkeypatch.setattr("unsep_lib.reproduce.run.reproduce", lambda *_, **__: pytest.fail("it ran"))
+    capsys.readouterr()
+    assert main([*pretended, "--check-only"]) == 0
+    assert capsys.readouterr().out == "all 4 numbers lie within their tolerance of the reference run\n"
+    save(out, "01_second", row("a", 7.0))
+    assert main([*pretended, "--check-only"]) == command.OUTSIDE
+    moved, missing, advised = capsys.readouterr().err.splitlines()
+    assert moved.startswith("01_second: a: 7.000 dB") and missing.startswith("01_second: timed: missing")
+    assert advised.startswith("2 of 4 numbers left their tolerance")
+    assert main([*pretended[:-1], str(tmp_path / "empty"), "--check-only"]) == 2
+    assert "empty: no notebook has left a number there" in capsys.readouterr().err
+    assert not (tmp_path / "empty").exists()
+
+
 def stamped(out, name):
     (out / "notebooks").mkdir(exist_ok=True)
     (out / "stamps").mkdir(exist_ok=True)

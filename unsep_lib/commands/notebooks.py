@@ -27,21 +27,31 @@ def add_reproduce(subparsers: Subparsers) -> None:
         "--check", action="store_true", help="fail, naming them, if numbers left their tolerance of the reference run"
     )
     reference.add_argument(
+        "--check-only", action="store_true", help="run nothing; check the numbers that notebooks have left in DIR"
+    )
+    reference.add_argument(
         "--update-reference", action="store_true", help="make this run the profile's reference, in the package"
     )
     parser.set_defaults(run=run_reproduce)
 
 
 def run_reproduce(arguments: argparse.Namespace) -> int:
-    """Run what is not up to date, write the report, say where it is and, with --check, which numbers moved."""
+    """Run what is not up to date, write the report, say where it is and, with --check, which numbers moved.
+
+    With --check-only nothing is run or written.
+    """
     from unsep_lib.notebook.profiles import load_profile
-    from unsep_lib.reproduce.reference import advice, compare, reference_path
+    from unsep_lib.reproduce.reference import reference_path
     from unsep_lib.reproduce.run import notebooks_dir, open_report, reproduce
 
     profile = load_profile(arguments.profile)
     notebooks, reference = notebooks_dir(), reference_path(profile.name)
-    if arguments.check and not reference.is_file():
+    if (arguments.check or arguments.check_only) and not reference.is_file():
         raise ValueError(f"the profile {profile.name} has no reference run; make one with --update-reference")
+    if arguments.check_only:
+        if not (arguments.out / "artefacts").is_dir():
+            raise ValueError(f"{arguments.out}: no notebook has left a number there")
+        return _checked(arguments.out, notebooks, reference)
     report = reproduce(
         notebooks, arguments.profile or profile.name, arguments.out, force=arguments.force,
         update_reference=arguments.update_reference, jobs=arguments.jobs,
@@ -49,14 +59,20 @@ def run_reproduce(arguments: argparse.Namespace) -> int:
     print(report)
     if arguments.open:
         open_report(report)
-    if not arguments.check:
-        return 0
-    names = sorted(path.stem for path in notebooks.glob("*.ipynb"))
-    compared = compare(report.parent, names, reference)
+    return _checked(report.parent, notebooks, reference) if arguments.check else 0
+
+
+def _checked(out: Path, notebooks: Path, reference: Path) -> int:
+    """Say which of the numbers below `out` left their tolerance; the exit code."""
+    from unsep_lib.reproduce.reference import advice, compare
+
+    compared = compare(out, sorted(path.stem for path in notebooks.glob("*.ipynb")), reference)
     outside = [comparison for comparison in compared if not comparison.within]
     if outside:
         print(*outside, advice(outside, len(compared)), sep="\n", file=sys.stderr)
-    return OUTSIDE if outside else 0
+        return OUTSIDE
+    print(f"all {len(compared)} numbers lie within their tolerance of the reference run")
+    return 0
 
 
 def add_course(subparsers: Subparsers) -> None:
