@@ -13,8 +13,6 @@ from typing import TypedDict
 import numpy
 import torch
 from numpy.exceptions import AxisError
-from pystoi import stoi as pystoi_stoi
-from scipy.stats import bootstrap, spearmanr
 
 from unsep_lib.audio import SAMPLE_RATE, resample, rms_dbfs
 from unsep_lib.data.mixtures import Mixture
@@ -30,17 +28,19 @@ def si_sdr(estimate: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     """Scale-invariant signal-to-distortion ratio in dB over the last axis (arXiv 1811.02508).
 
     `10 log₁₀(‖αs‖²/‖αs − ŝ‖²)` with `α = ⟨ŝ, s⟩/‖s‖²`, means removed; NaN where either is constant, as in silence.
+    What float64 cannot tell from 0 is added to every energy, so that no other score is infinite.
 
     Raises:
         ValueError: shapes differ.
     """
-    from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio  # imports matplotlib
-
     if estimate.shape != reference.shape:
         raise ValueError(f"expected an estimate of shape {tuple(reference.shape)}, got {tuple(estimate.shape)}")
-    score = scale_invariant_signal_distortion_ratio(estimate.double(), reference.double(), zero_mean=True)
     constant = (reference == reference[..., :1]).all(dim=-1) | (estimate == estimate[..., :1]).all(dim=-1)
-    return score.masked_fill(constant, float("nan"))
+    found, true = (x.double() - x.double().mean(dim=-1, keepdim=True) for x in (estimate, reference))
+    least = torch.finfo(torch.float64).eps
+    scale = ((found * true).sum(dim=-1, keepdim=True) + least) / (true.square().sum(dim=-1, keepdim=True) + least)
+    energy = ((scale * true).square().sum(dim=-1) + least) / ((scale * true - found).square().sum(dim=-1) + least)
+    return (10 * torch.log10(energy)).masked_fill(constant, float("nan"))
 
 
 class Score(TypedDict):
@@ -117,6 +117,8 @@ def statistic(values: Sequence[float], groups: Sequence[str]) -> Statistic:
     mean = float(numbers.mean())
     if len(names) == 1:
         return Statistic(mean, float(numpy.median(numbers)), mean, mean)
+    from scipy.stats import bootstrap  # half a second that workers of a sweep need not spend
+
     result = bootstrap(
         (sums, counts), lambda s, n, axis: s.sum(axis) / n.sum(axis), paired=True, vectorized=True,
         n_resamples=RESAMPLES, confidence_level=CONFIDENCE, method="percentile", rng=numpy.random.default_rng(0),
@@ -143,6 +145,8 @@ def calibration(
     expected: Sequence[float], low: Sequence[float], high: Sequence[float], true: Sequence[float]
 ) -> Calibration:
     """Compare sources' estimated improvements and their ranges with the true ones, all in dB."""
+    from scipy.stats import spearmanr
+
     estimated, least, most, found = (numpy.asarray(values, dtype=float) for values in (expected, low, high, true))
     varied = numpy.ptp(estimated) > 0 and numpy.ptp(found) > 0
     ranks = float(spearmanr(estimated, found).statistic) if varied else None
@@ -176,10 +180,12 @@ def stoi(estimate: torch.Tensor, reference: torch.Tensor) -> float | None:
     """
     if not estimate.isfinite().all():
         return None
+    from pystoi import stoi as by_package  # half a second that only voices need
+
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)  # by which pystoi says that it found no segment
         try:
-            return float(pystoi_stoi(reference.double().numpy(), estimate.double().numpy(), SAMPLE_RATE))
+            return float(by_package(reference.double().numpy(), estimate.double().numpy(), SAMPLE_RATE))
         except (RuntimeWarning, AxisError):
             return None
 

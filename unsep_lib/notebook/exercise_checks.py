@@ -8,7 +8,6 @@ from itertools import pairwise
 
 import numpy
 import torch
-from scipy.stats import bootstrap
 
 from unsep_lib.audio import rms_dbfs
 from unsep_lib.networks.tf_layers import Attention
@@ -193,6 +192,8 @@ def soft_consistency(function: Rule) -> bool:
 
 def bootstrap_interval(function: Callable[[list[float]], tuple[float, float] | None]) -> bool:
     """A 95 % bootstrap interval of the mean, None for fewer than eight mixtures."""
+    from scipy.stats import bootstrap
+
     generator = numpy.random.default_rng(3)
     for count in (8, 30):
         values = generator.normal(2.0, 3.0, count)
