@@ -16,7 +16,7 @@ from unsep_lib.__main__ import main
 TEXT = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 PAGES = [REPOSITORY / "README.md", REPOSITORY / "SECURITY.md", REPOSITORY / "binder" / "README.md"]
 PAGES += [REPOSITORY / "data_prep" / "README.md", *sorted((REPOSITORY / "notebooks" / "docs").glob("*.md"))]
-WORDS, LINES, WIDTH = 1200, 120, 160
+WORDS, LINES, WIDTH = 1200, 110, 160
 COMMAND = ".venv/bin/unsep "
 
 
