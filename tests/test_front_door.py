@@ -57,6 +57,14 @@ def test_equal_sources_are_numbered_and_a_prior_of_ones_own_has_a_number(stereo)
     assert list(separate(stereo, "speech", RATE, **FAST)) == ["speech"]
 
 
+def test_a_prior_that_is_called_like_a_number_keeps_its_track(stereo, home):
+    (home / "priors" / "speech.safetensors").rename(home / "priors" / "source_1.safetensors")
+    found = separate(stereo, [load_prior("sound"), "source_1"], RATE, **FAST)
+    assert (
+        list(found) == ["source_1_1", "source_1_2"] and len({samples.sum().item() for samples in found.values()}) == 2
+    )
+
+
 @pytest.mark.parametrize(
     "given",
     [

@@ -100,13 +100,14 @@ def clear_partials(folder: Path | str) -> None:
 
 
 @contextlib.contextmanager
-def alone(target: Path | str, *, file: bool = False) -> Iterator[None]:
+def alone(target: Path | str, *, file: bool = False, wait: bool = False) -> Iterator[None]:
     """Hold the folder `target`, or with `file` one file, for this process, and clear what a killed one left there.
 
-    The system lets go of it when the process ends, however it ends. Folders made for it go again if they stay empty.
+    wait: for another process that holds it, where that is short. The system lets go of it when the process ends,
+    however it ends. Folders made for it go again if they stay empty.
 
     Raises:
-        ValueError: another process holds it, or it cannot be written to.
+        ValueError: another process holds it and `wait` is false, or it cannot be written to.
     """
     target = Path(target)
     folder, name = (target.parent, f".{target.name}{LOCK}") if file else (target, LOCK)
@@ -115,7 +116,7 @@ def alone(target: Path | str, *, file: bool = False) -> Iterator[None]:
     try:
         missing = [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / name, timeout=0)
+        lock = FileLock(folder / name, timeout=-1 if wait else 0)
         lock.acquire()
     except Timeout as error:
         kind = "file" if file else "folder"

@@ -435,8 +435,7 @@ def request(
     check_device(where)
     loaded = load_priors(list(specs.values()), prior, where, dtype) if specs else []
     priors: dict[int, Any] = dict(enumerate(asked)) | dict(zip(specs, loaded, strict=True))
-    stems = dict(zip(specs, file_names(list(specs.values())), strict=True))
-    names = [stems.get(index, f"source_{index + 1}") for index in range(len(asked))]
+    names = file_names([specs.get(index, SourceSpec(f"source_{index + 1}")) for index in range(len(asked))])
     origins = origins_of(list(specs.values()), prior or {}, solver) if len(specs) == len(asked) else {}
     return Request(
         tuple(str(specs.get(index, names[index])) for index in range(len(asked))), tuple(names),

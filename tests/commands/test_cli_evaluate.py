@@ -131,6 +131,11 @@ def test_a_mixture_that_is_its_own_source_has_no_improvement_and_is_counted():
     assert evaluate([voice], lambda mixture: mixture.sources).statistic("si_sdr_improvement") is None
 
 
+def test_mixtures_of_one_name_are_refused_for_their_scores_could_not_be_told_apart():
+    with pytest.raises(ValueError, match="expected mixtures of different names, got 'a' 2 times"):
+        evaluate([one_of("a", "speech", "sound", seed=seed) for seed in (0, 1)], lambda mixture: mixture.sources)
+
+
 def test_a_silent_estimate_has_no_score_and_has_collapsed():
     two = one_of("two", "speech", "sound")
     for lost in (0.0, 0.5, float("nan")):

@@ -4,6 +4,7 @@ import io
 import json
 import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy
@@ -13,6 +14,7 @@ import torchaudio.datasets.librispeech
 import torchaudio.datasets.vctk
 
 from unsep_lib.__main__ import main
+from unsep_lib.data import fetch as fetching
 from unsep_lib.data.fetch import BLOCK, CORPORA, Archive, Corpus, ResumingDownloader, fetch
 
 
@@ -187,6 +189,14 @@ def test_without_a_known_hash_the_first_one_is_trusted_and_expected_ever_after(p
     with pytest.raises(ValueError, match="does not match the known hash"):
         list(fetch(unknown, tmp_path / "third", records))
     assert not (tmp_path / "third" / "tiny").exists()
+
+
+def test_two_fetches_that_end_at_once_are_both_recorded(tmp_path):
+    records, urls = tmp_path / "new" / "downloads.json", {f"https://a.org/{number}" for number in range(16)}
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda url: fetching._record(records, url, "sha256:0"), sorted(urls)))
+    assert json.loads(records.read_text()).keys() == urls
+    assert names(records.parent) == {"downloads.json"}
 
 
 def test_nothing_is_recorded_of_what_is_no_archive(publisher, tmp_path):

@@ -259,7 +259,7 @@ def _fetch_archive(archive: Archive, root: Path, records: Path, trust: bool, on_
     found = known or f"sha256:{pooch.file_hash(str(path))}"
     said = f"its hash is the one {origin}"
     if known is None:
-        write_json(records, _read_records(records) | {archive.url: found})
+        _record(records, archive.url, found)
         said = f"compared with no hash; {found} is recorded in {records} and expected from now on"
     write_json(done, {"url": archive.url, "hash": found, "folder": archive.folder})
     return f"{name}: {said}; unpacked in {folder}"
@@ -279,6 +279,12 @@ def _download(archive: Archive, folder: Path, known: str | None, origin: str, on
         raise
     except ValueError as error:
         raise ValueError(f"{error} The known hash is {origin}; --trust records the new one instead.") from error
+
+
+def _record(records: Path, url: str, found: str) -> None:
+    """Add a hash to those recorded, to which another fetch may be adding its own."""
+    with alone(records, file=True, wait=True):
+        write_json(records, _read_records(records) | {url: found})
 
 
 def _read_records(records: Path) -> dict[str, str]:

@@ -206,12 +206,17 @@ def evaluate(
     on_kept(name) for each that an earlier call has scored, on_mixture(name, scores) after each, those too.
 
     Raises:
-        ValueError: no mixtures, only silent references, an unknown solver, prior or label, or `json` cannot be written.
+        ValueError: no mixtures, two of one name, only silent references, an unknown solver, prior or label, or `json`
+            cannot be written.
     """
     if isinstance(mixtures, Path | str):
         mixtures = _mixtures_in(Path(mixtures), source, only, part)
     else:
         mixtures = chosen(mixtures, only, part)
+    names = [one.name for one in headings(mixtures)]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"expected mixtures of different names, got {twice!r} {names.count(twice)} times")
     if on_start is not None:
         on_start(mixtures)
     decided: list[object] = [voices, versions()]
