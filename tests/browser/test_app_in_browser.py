@@ -26,6 +26,15 @@ DROP = """(zone, [name, text]) => {
     zone.dispatchEvent(new DragEvent("drop", {dataTransfer: transfer, bubbles: true, cancelable: true}));
 }"""
 
+TOO_WIDE = """() => [...document.querySelectorAll("main *")]
+    .filter((element) => element.getBoundingClientRect().width && element.getBoundingClientRect().right > innerWidth)
+    .map((element) => element.outerHTML.slice(0, 80))"""
+FOCUSED = """() => {
+    const style = getComputedStyle(document.activeElement);
+    return [document.activeElement.tagName, style.outlineStyle, parseFloat(style.outlineWidth)];
+}"""
+BRIGHTNESS = """(element) => Math.max(...getComputedStyle(element).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number))"""
+
 
 @pytest.fixture
 def recording(tmp_path):
@@ -94,6 +103,23 @@ def test_what_is_downloaded_is_what_the_library_separates(opened, recording, sho
         samples, rate = soundfile.read(io.BytesIO(archive.read(f"{name}.wav")), always_2d=True)
         assert rate == RATE
         numpy.testing.assert_allclose(samples.T, track.numpy(), atol=TOLERANCE)
+
+
+def test_on_a_phone_in_the_dark_nothing_is_cut_off_and_the_focus_is_seen(opened, recording, shoot):
+    page = opened()
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.emulate_media(color_scheme="dark")
+    choose(page, recording)
+    assert page.evaluate(TOO_WIDE) == []
+    page.get_by_label("Drop a recording here").focus()
+    for _ in range(2):  # the example, then the recording's player or the first source
+        page.keyboard.press("Tab")
+        tag, style, width = page.evaluate(FOCUSED)
+        assert tag == "AUDIO" or (style, width) == ("solid", 3)
+    assert page.locator("body").evaluate(BRIGHTNESS) < 60
+    assert page.get_by_label("Source 1").evaluate(BRIGHTNESS) < 60
+    assert violations(page) == []
+    shoot(page, "app_6_phone_in_the_dark")
 
 
 def test_a_wrong_file_gets_a_sentence(opened, tmp_path, shoot):

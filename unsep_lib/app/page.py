@@ -30,7 +30,7 @@ from unsep_lib.source_spec import parse_spec
 from unsep_lib.windows import clock
 
 FOLDER = Path(__file__).parent
-MOST_COLUMNS = 4  # spectrograms side by side
+MOST_COLUMNS = 2  # spectrograms side by side: on a phone four are too small to read
 TITLE = f"""\
 <h1>Separate your own</h1>
 <p>Everything stays on this computer. {LIMITS}</p>"""
@@ -140,7 +140,7 @@ class Page:
         self.examples = {f"{each.name}: {' + '.join(map(str, each.specs))}": each for each in examples()}
         self.drop = Drop(self.uploaded)
         self.example = _dropdown("Or an example", ["choose an example", *self.examples])
-        self.example.layout.width = "32em"
+        self.example.layout.width, self.example.layout.max_width = "32em", "100%"
         self.overview, self.status, self.picture, self.results, self.code = (ipywidgets.HTML() for _ in range(5))
         self.parts = ipywidgets.VBox()
         found, self.damaged = known_sources()

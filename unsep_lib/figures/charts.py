@@ -12,7 +12,12 @@ import torch
 from unsep_lib.figures.spectrograms import Deviating, Trained, new_figure
 
 if TYPE_CHECKING:
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
+
+MARKS = "osD^v"  # told apart where colours are not
+Interval = tuple[float, float, float]
+LABELLED = {1.0: (1, 2, 3, 4, 6, 8), 2.5: (1, 2, 5)}  # digits with a label, where so many decades are shown at most
 
 
 def training_curve(curves: Mapping[str, Sequence[Trained]], shares: Sequence[float]) -> Figure:
@@ -34,6 +39,7 @@ def training_curve(curves: Mapping[str, Sequence[Trained]], shares: Sequence[flo
             label=f"{name}, unseen clips",
         )
     axes.set(xlabel="minutes of training", ylabel="weighted denoising loss", yscale="log")
+    _plain(axes.yaxis)
     axes.legend()
     return figure
 
@@ -46,6 +52,7 @@ def band_losses(losses: Mapping[str, Sequence[float]], low: float, high: float) 
         edges = numpy.geomspace(low, high, len(bands) + 1)
         axes.plot(numpy.sqrt(edges[1:] * edges[:-1]), bands, "o-", label=name)
     axes.set(xscale="log", xlabel="noise level σ", ylabel="weighted denoising loss")
+    _plain(axes.xaxis)
     axes.legend()
     return figure
 
@@ -66,14 +73,12 @@ def cost(
     points: Mapping[str, tuple[float, float, float, float]], ylabel: str, xlabel: str = "seconds per mixture"
 ) -> Figure:
     """Quality against cost: points[name] = (cost, mean, low, high)."""
-    from matplotlib.ticker import LogFormatter, ScalarFormatter
-
     figure = new_figure(5.5, 3.0)
     axes = figure.subplots()
     for name, (seconds, mean, low, high) in points.items():
         axes.errorbar(seconds, mean, [[mean - low], [high - mean]], fmt="o", capsize=3, label=name)
     axes.set(xscale="log", xlabel=xlabel, ylabel=ylabel)
-    axes.xaxis.set(major_formatter=ScalarFormatter(), minor_formatter=LogFormatter(labelOnlyBase=False))
+    _plain(axes.xaxis)
     axes.legend()
     return figure
 
@@ -85,6 +90,7 @@ def lines(series: Mapping[str, Sequence[float]], xlabel: str, ylabel: str) -> Fi
     for name, values in series.items():
         axes.plot(values, label=name)
     axes.set(xlabel=xlabel, ylabel=ylabel, yscale="log")
+    _plain(axes.yaxis)
     axes.legend()
     return figure
 
@@ -119,12 +125,16 @@ def deviations_figure(rows: Sequence[Deviating]) -> Figure:
     axes.axhline(rows[0].bias_floor, color="grey", lw=0.8, ls=":")
     axes.axvline(1.0, color="grey", lw=0.8, ls=":")
     axes.set(xlabel="spread relative to the posterior's", ylabel="bias", yscale="log")
+    _plain(axes.yaxis)
     axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1.0))
     return figure
 
 
 def scores(table: Mapping[str, Mapping[str, tuple[float, float, float]]], ylabel: str) -> Figure:
-    """Means with intervals: table[group][series] = (mean, low, high)."""
+    """Means with intervals: table[group][series] = (mean, low, high); the bars of a single group carry its series."""
+    if len(table) == 1:
+        ((group, row),) = table.items()
+        table = {name: {group: interval} for name, interval in row.items()}
     series = list(dict.fromkeys(name for row in table.values() for name in row))
     figure = new_figure(1.6 * len(table) + 3, 3.2)
     axes = figure.subplots()
@@ -138,12 +148,9 @@ def scores(table: Mapping[str, Mapping[str, tuple[float, float, float]]], ylabel
     axes.axhline(0, color="black", lw=0.6)
     axes.set_xticks(numpy.arange(len(table)) + 0.4 - width / 2, list(table), rotation=12)
     axes.set_ylabel(ylabel)
-    axes.legend(fontsize="small")
+    if len(series) > 1:
+        axes.legend(fontsize="small")
     return figure
-
-
-MARKS = "osD^v"  # told apart where colours are not
-Interval = tuple[float, float, float]
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -158,7 +165,6 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, flo
 def pareto(points: Mapping[str, Sequence[tuple[float, float]]], xlabel: str, ylabel: str) -> Figure:
     """Quality against cost, points[name] = (cost, quality) by number of steps; the front as a thick line behind."""
     from matplotlib import colormaps
-    from matplotlib.ticker import FuncFormatter, NullFormatter
 
     figure = new_figure(9, 4.5)
     axes = figure.subplots()
@@ -168,7 +174,7 @@ def pareto(points: Mapping[str, Sequence[tuple[float, float]]], xlabel: str, yla
     for (name, own), colour, mark in zip(points.items(), colours, cycle(MARKS), strict=False):
         axes.plot(*zip(*sorted(own), strict=True), "-", color=colour, marker=mark, markersize=5, label=name)
     axes.set(xscale="log", xlabel=xlabel, ylabel=ylabel)
-    axes.xaxis.set(major_formatter=FuncFormatter(lambda value, _: f"{value:g}"), minor_formatter=NullFormatter())
+    _plain(axes.xaxis)
     axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1.0))
     return figure
 
@@ -198,6 +204,9 @@ def curves(
     axes.set(
         xlabel=xlabel, ylabel=ylabel, xscale="log" if "x" in log else "linear", yscale="log" if "y" in log else "linear"
     )
+    for axis in (axes.xaxis, axes.yaxis):
+        if axis.get_scale() == "log":
+            _plain(axis)
     axes.legend(fontsize="small")
     return figure
 
@@ -230,3 +239,17 @@ def scatter(points: Mapping[str, Sequence[tuple[float, float]]], xlabel: str, yl
     axes.set(xlabel=xlabel, ylabel=ylabel)
     axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1.0))
     return figure
+
+
+def _plain(axis: Axis) -> None:
+    """Plain numbers on a logarithmic axis, as many as do not run into each other."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = axis.get_view_interval()
+    decades = numpy.log10(high / low)
+    digits = next((digits for most, digits in LABELLED.items() if decades <= most), (1,))
+    axis.set(
+        major_locator=LogLocator(subs=digits, numticks=20),
+        major_formatter=FuncFormatter(lambda value, _: f"{value:g}"),
+        minor_formatter=NullFormatter(),
+    )

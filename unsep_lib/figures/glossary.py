@@ -125,6 +125,7 @@ def distortion(reference: Sequence[float], estimate: Sequence[float]) -> Figure:
         axes.plot(*numpy.transpose([begin, end]), "-o", color=f"C{index}", lw=1 + (name == "target"), label=name)
     decibels = 20 * math.log10(numpy.linalg.norm(target) / numpy.linalg.norm(guess - target))
     axes.set_title(f"SI-SDR = 20 log₁₀(target / error) = {decibels:.1f} dB")
+    axes.set(xlabel="first sample", ylabel="second sample")
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0))
     return figure
 

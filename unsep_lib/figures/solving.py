@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy
@@ -123,11 +124,12 @@ def step_lengths(
             axes.plot(numpy.arange(len(shown))[::-1], shown, label=name)
         axes.invert_xaxis()
         axes.set(xlabel="t", ylabel="length of the guidance per √sample", yscale="log")
-        axes.legend(fontsize="small")
+        axes.legend(fontsize="small", loc="upper left")
     if right:
         beside = panels[0].twinx()
-        for index, (name, values) in enumerate(right.items()):
-            beside.plot(numpy.arange(len(values))[::-1], values, ":", color=f"C{index + 4}", label=name)
+        for (name, values), style in zip(right.items(), cycle([":", "-."]), strict=False):
+            beside.plot(numpy.arange(len(values))[::-1], values, style, color="0.3")
+            panels[0].plot([], [], style, color="0.3", label=f"right scale, {name}")
         beside.set(yscale="log", ylabel="right scale 1/Σv")
-        beside.legend(fontsize="small", loc="lower right")
+        panels[0].legend(fontsize="small", loc="upper left")
     return figure

@@ -96,5 +96,5 @@ class Confidence:
         return self.agreement < DOUBTFUL
 
     def __str__(self) -> str:
-        text = f"about {self.improvement:.0f} dB better than the mixture ({self.low:.0f} … {self.high:.0f})"
+        text = f"about {round(self.improvement)} dB better than the mixture ({round(self.low)} … {round(self.high)})"
         return text + (", but the answers differ: sources may be mixed up" if self.doubtful else "")
