@@ -33,7 +33,8 @@ FOCUSED = """() => {
     const style = getComputedStyle(document.activeElement);
     return [document.activeElement.tagName, style.outlineStyle, parseFloat(style.outlineWidth)];
 }"""
-BRIGHTNESS = """(element) => Math.max(...getComputedStyle(element).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number))"""
+BRIGHTNESS = """(element) =>
+    Math.max(...getComputedStyle(element).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number))"""
 
 
 @pytest.fixture
