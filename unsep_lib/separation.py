@@ -28,6 +28,7 @@ from unsep_lib.priors.checkpoints import digest_of, load_prior, priors_that_know
 from unsep_lib.settings import names_python
 from unsep_lib.solvers import DEFAULT_SOLVER, SOLVERS, Snapshot, Solver, solve_judged, solver_named
 from unsep_lib.solvers.agreement import Confidence
+from unsep_lib.solvers.mixture_consistency import at_levels_of
 from unsep_lib.source_spec import RESIDUAL, SourceSpec, file_names, parse_spec
 from unsep_lib.versions import peak_memory_mb, versions
 from unsep_lib.windows import (
@@ -236,7 +237,7 @@ def separate(
     own; steps: noise levels, None for the solver's number; prior: name → file, of priors that are not found by name;
     device, precision: where and in what networks compute (float32 or bfloat16), by default the fastest on the CPU;
     bandwidth: "full", or "16k", which leaves in the residual what lies above 8 kHz; start: an estimate of each source,
-    such as another separator's, of the mixture's rate and length, at which the solver's last restart begins;
+    such as another separator's, of the mixture's rate and length and any level, at which the last restart begins;
     on_step(snapshot), on_window(done, all), on_block(sources, own) are called after each step, window, finished block.
 
     Raises:
@@ -385,7 +386,7 @@ def window_solver(wanted: Request, on_step: OnStep = None) -> SolvedWindow:
             solver = wanted.solver
             if estimates is not None:
                 begun = estimates.unflatten(0, (len(wanted.priors), len(mixture))).transpose(0, 1)[audible]
-                solver = solver.begun_at((begun * gain[:, None]).to(scaled))
+                solver = solver.begun_at(at_levels_of(scaled, begun.to(scaled)))
             found = solve_judged(scaled, wanted.priors, solver=solver, steps=wanted.steps, seeds=seeds, on_step=on_step)
             sources[:, audible] = found.sources.transpose(0, 1).to(mixture.device) / gain
             agreement = None if found.agreement is None else found.agreement.mean(dim=0).cpu()
@@ -592,7 +593,7 @@ def _confidence(wanted: Request, agreed: Sequence[torch.Tensor]) -> tuple[Confid
         return None
     alike, groups = torch.stack(list(agreed)).mean(dim=0).tolist(), interchangeable(wanted.priors)
     shared = [[value for value, other in zip(alike, groups, strict=True) if other == own] for own in groups]
-    return tuple(Confidence.of(sum(values) / len(values)) for values in shared)
+    return tuple(Confidence.of(sum(values) / len(values), one_prior=len(values) > 1) for values in shared)
 
 
 def _kept(solved: SolvedWindow, store: Path) -> SolvedWindow:

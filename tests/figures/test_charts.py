@@ -1,7 +1,7 @@
 import pytest
 
 from unsep_lib.experiments import full_run
-from unsep_lib.figures import bars, curves, differences, pareto, step_lengths
+from unsep_lib.figures import bars, curves, differences, pareto, reliability, step_lengths
 from unsep_lib.figures.charts import pareto_front
 
 
@@ -63,6 +63,14 @@ def test_the_right_scale_stands_in_the_legend_of_the_lengths():
     names = [text.get_text() for text in axes[0].get_legend().get_texts()]
     assert names == ["hybrid", "right scale, loud", "right scale, quiet"]
     assert len({line.get_linestyle() for line in axes[1].get_lines()}) == 2
+
+
+def test_reliability_shows_each_set_beside_equality_and_its_band():
+    axes = reliability({"a": [(0.0, 1.0), (10.0, 8.0)], "b": [(4.0, -6.0)]}, 8.0).axes[0]
+    equal, a, b = (line.get_xydata().tolist() for line in axes.get_lines())
+    assert (equal, a, b) == ([[0, 0], [10, 10]], [[0, 1], [10, 8]], [[4, -6]])
+    band = axes.collections[0].get_paths()[0].vertices
+    assert {tuple(point) for point in band.tolist()} >= {(0, -8), (0, 8), (10, 2), (10, 18)}
 
 
 def test_an_unknown_full_run_is_refused_with_the_known_ones():

@@ -163,3 +163,12 @@ def test_confidence_grows_with_agreement_and_says_when_it_is_low():
     low, high = Confidence.of(0.0), Confidence.of(25.0)
     assert low.improvement < high.improvement and low.low < low.improvement < low.high
     assert "mixed up" in str(low) and "mixed up" not in str(high)
+
+
+def test_agreement_says_less_where_sources_share_a_prior():
+    alone, shared = (Confidence.of(9.0, one_prior=one_prior) for one_prior in (False, True))
+    assert shared.improvement < alone.improvement and shared.high - shared.low == pytest.approx(
+        alone.high - alone.low, abs=0.2
+    )
+    assert (alone.doubtful, shared.doubtful) == (False, True) and "mixed up" in str(shared)
+    assert not Confidence.of(25.0, one_prior=True).doubtful

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from unsep_lib.solvers.mixture_consistency import (
+    at_levels_of,
     share_by_power,
     share_equally,
     wiener_filter,
@@ -41,3 +42,21 @@ def test_the_filter_leaves_what_no_estimate_explains_shared_equally(explained):
 def test_one_source_is_the_whole_mixture_and_silence_stays_silent():
     mixture = torch.stack([torch.randn(500, generator=torch.Generator().manual_seed(6)), torch.zeros(500)])
     torch.testing.assert_close(wiener_filter(torch.zeros(2, 1, 500), mixture)[:, 0], mixture, atol=1e-6, rtol=0)
+
+
+def test_estimates_of_any_level_return_to_that_of_the_mixture():
+    sources = torch.randn(2, 3, 4000, generator=torch.Generator().manual_seed(6))
+    gains = torch.tensor([[3.0, -0.1, 1.0], [1e-3, 40.0, 7.0]])
+    torch.testing.assert_close(at_levels_of(sources.sum(dim=1), sources * gains[..., None]), sources, atol=1e-5, rtol=0)
+
+
+def test_estimates_that_are_alike_keep_equal_levels():
+    mixture = torch.randn(1, 4000, generator=torch.Generator().manual_seed(7))
+    same = mixture[:, None] * torch.tensor([0.2, 0.2])[None, :, None]
+    nearly = same + 1e-4 * torch.randn(1, 2, 4000, generator=torch.Generator().manual_seed(8))
+    for clean in (same, nearly):
+        torch.testing.assert_close(
+            at_levels_of(mixture, clean), mixture[:, None].expand(-1, 2, -1) / 2, atol=1e-2, rtol=0
+        )
+    silent = torch.cat([mixture[:, None], torch.zeros(1, 1, 4000)], dim=1)
+    torch.testing.assert_close(at_levels_of(mixture, 5 * silent), silent, atol=1e-5, rtol=0)

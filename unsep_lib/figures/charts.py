@@ -241,6 +241,21 @@ def scatter(points: Mapping[str, Sequence[tuple[float, float]]], xlabel: str, yl
     return figure
 
 
+def reliability(points: Mapping[str, Sequence[tuple[float, float]]], spread: float) -> Figure:
+    """True values over estimated ones: points[name] = (estimated, true); a band of ± `spread` about equality."""
+    figure = new_figure(5.5, 4.0)
+    axes = figure.subplots()
+    estimates = [estimated for own in points.values() for estimated, _ in own]
+    ends = numpy.array([min(estimates), max(estimates)])
+    axes.plot(ends, ends, color="black", lw=0.8, label="true = estimated")
+    axes.fill_between(ends, ends - spread, ends + spread, color="0.9", label=f"± {spread:g} dB")
+    for index, ((name, own), mark) in enumerate(zip(points.items(), cycle(MARKS), strict=False)):
+        axes.plot(*zip(*own, strict=True), mark, color=f"C{index}", markersize=5, alpha=0.8, label=name)
+    axes.set(xlabel="estimated improvement (dB)", ylabel="true improvement (dB)")
+    axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    return figure
+
+
 def _plain(axis: Axis) -> None:
     """Plain numbers on a logarithmic axis, as many as do not run into each other."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter

@@ -12,7 +12,8 @@ from unsep_lib.priors.base import matched
 
 LIMIT = 30.0  # dB either way; answers that are equal have no finite agreement
 OFFSET, SLOPE, SPREAD = 2.5, 0.75, 8.0  # dB, 1, dB: improvement of 52 sources of 23 embedded mixtures, the default
-DOUBTFUL = 6.0  # dB of agreement; two voices have 3 on average, a voice and a sound 19
+OFFSET_OF_ONE_PRIOR = -0.7  # dB: sources that share a prior, 16 answers to ten mixtures of two voices
+DOUBTFUL, DOUBTFUL_OF_ONE_PRIOR = 6.0, 12.0  # dB of agreement; a voice and a sound have 19 on average
 TEMPERATURE = 3.0  # dB; an answer that agrees so much more with the others has e times the weight
 
 
@@ -75,25 +76,23 @@ class Confidence:
     """How far a source can be trusted, all in dB.
 
     agreement: of the answers with each other; improvement: the SI-SDR improvement that such sources have had on
-    average; low, high: the range in which four of five of them were (the calibration is on the results page).
+    average; low, high: the range in which four of five of them were (the calibration is on the results page);
+    doubtful: whether the answers differ so much that sources may be mixed up.
     """
 
     agreement: float
     improvement: float
     low: float
     high: float
+    doubtful: bool
 
     @classmethod
-    def of(cls, agreement: float) -> Confidence:
-        """The confidence that an agreement gives."""
-        improvement = OFFSET + SLOPE * agreement
+    def of(cls, agreement: float, one_prior: bool = False) -> Confidence:
+        """The confidence that an agreement gives; one_prior: another source has the same prior, which says less."""
+        improvement = (OFFSET_OF_ONE_PRIOR if one_prior else OFFSET) + SLOPE * agreement
         low, high = improvement - SPREAD, improvement + SPREAD
-        return cls(*(round(value, 1) for value in (agreement, improvement, low, high)))
-
-    @property
-    def doubtful(self) -> bool:
-        """Whether the answers differ so much that sources may be mixed up."""
-        return self.agreement < DOUBTFUL
+        doubtful = agreement < (DOUBTFUL_OF_ONE_PRIOR if one_prior else DOUBTFUL)
+        return cls(round(agreement, 1), round(improvement, 1), round(low, 1), round(high, 1), doubtful)
 
     def __str__(self) -> str:
         text = f"about {round(self.improvement)} dB better than the mixture ({round(self.low)} … {round(self.high)})"

@@ -117,11 +117,12 @@ def fine_tune(
     """Fine-tune the prior `base` on clips of one source; returns `folder/name.safetensors`.
 
     The whole network is trained for `steps` steps of the usual recipe (`TrainingConfig`), from `base`'s weights and
-    without a label. Two priors enrolled on two voices separate these voices, where one prior for both cannot tell
-    them apart. bfloat16: multiply in bfloat16; None where the processor is faster in it. The run's state lies in
-    `folder`: the same call after a stop goes on.
+    without a label. Crops keep their speed and filter: a voice at another speed is another voice. Two priors enrolled
+    on two voices separate these voices, where one prior for both cannot tell them apart. bfloat16: multiply in
+    bfloat16; None where the processor is faster in it. The run's state lies in `folder`: the same call after a stop
+    goes on.
     """
-    config = TrainingConfig(steps=steps, warmup_steps=WARMUP_STEPS)
+    config = TrainingConfig(steps=steps, warmup_steps=WARMUP_STEPS, augment=False)
     if bfloat16 is None:
         bfloat16 = fastest_precision(device) == torch.bfloat16
     return train_prior(name, clips, folder, config, warm_start=base, device=device, bfloat16=bfloat16, on_step=on_step)
