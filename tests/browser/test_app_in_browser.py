@@ -26,9 +26,12 @@ DROP = """(zone, [name, text]) => {
     zone.dispatchEvent(new DragEvent("drop", {dataTransfer: transfer, bubbles: true, cancelable: true}));
 }"""
 
-TOO_WIDE = """() => [...document.querySelectorAll("main *")]
-    .filter((element) => element.getBoundingClientRect().width && element.getBoundingClientRect().right > innerWidth)
-    .map((element) => element.outerHTML.slice(0, 80))"""
+TOO_WIDE = """() => {
+    const edge = document.querySelector(".unsep-page").getBoundingClientRect().right + 1;
+    return [...document.querySelectorAll(".unsep-page *")]
+        .filter((element) => element.getBoundingClientRect().width && element.getBoundingClientRect().right > edge)
+        .map((element) => element.outerHTML.slice(0, 80));
+}"""
 FOCUSED = """() => {
     const style = getComputedStyle(document.activeElement);
     return [document.activeElement.tagName, style.outlineStyle, parseFloat(style.outlineWidth)];

@@ -140,7 +140,7 @@ class Page:
         self.examples = {f"{each.name}: {' + '.join(map(str, each.specs))}": each for each in examples()}
         self.drop = Drop(self.uploaded)
         self.example = _dropdown("Or an example", ["choose an example", *self.examples])
-        self.example.layout.width, self.example.layout.max_width = "32em", "100%"
+        self.example.layout.width, self.example.layout.max_width = "32em", "98%"
         self.overview, self.status, self.picture, self.results, self.code = (ipywidgets.HTML() for _ in range(5))
         self.parts = ipywidgets.VBox()
         found, self.damaged = known_sources()
