@@ -131,6 +131,12 @@ BAD = {
     "no steps": good_but("--steps", "0", message="at least 1 step, got 0"),
     "too many steps": good_but("--solver", "hybrid", "--steps", "201", message="1 to 200 steps"),
     "negative seed": good_but("--seed", "-1", message="seeds of 0 or above, got -1"),
+    "prior of no source": good_but(
+        "--prior", "voice=speech", message="--prior voice=…: expected the prior of a source"
+    ),
+    "prior named twice": good_but(
+        "--prior", "speech=speech", "--prior", "speech=sound", message="each name once with --prior, got 'speech' more"
+    ),
     "prior file missing": good_but("--prior", "speech=gone.safetensors", message="'gone.safetensors'"),
     "unknown device": good_but("--device", "abacus", message="device 'abacus'"),
 }

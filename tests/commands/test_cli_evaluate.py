@@ -254,6 +254,8 @@ def test_damaged_scores_and_those_of_a_method_of_ones_own_are_made_again(home, m
         (["--only", "z"], "no mixture's name starts with 'z'"),
         (["--solver", "magic"], "unknown solver 'magic'"),
         (["--prior", "sound=gone"], "unknown prior 'gone'"),
+        (["--prior", "sound=~/gone"], "/gone': known are"),
+        (["--prior", "sound=speech", "--prior", "sound=sound"], "each name once with --prior, got 'sound' more than"),
         (["--device", "abacus"], "device 'abacus'"),
     ],
 )

@@ -126,6 +126,14 @@ def test_a_corpus_behind_a_link_is_known_again(corpus, tmp_path):
     assert read_corpus(linked, workers=1, before=[read_prepared(tmp_path / "m.jsonl")]).read == 0
 
 
+def test_a_file_in_a_folders_place_is_called_so(tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"a\.wav: expected a folder, got a file"):
+        read_corpus(tmp_path / "a.wav")
+    with pytest.raises(ValueError, match="gone: no such folder"):
+        read_corpus(tmp_path / "gone")
+
+
 def test_progress_counts_every_file_and_ends_at_all(corpus):
     seen = []
     first = read_corpus(corpus, workers=1, on_file=lambda done, total: seen.append((done, total)))

@@ -49,6 +49,13 @@ def test_the_command_installs_a_prior_that_separate_knows(tmp_path, monkeypatch,
     assert main([*again, "--replace"]) == 0
 
 
+def test_no_steps_are_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("UNSEP_HOME", str(tmp_path / "home"))
+    hum(tmp_path / "hum.wav", 4, seed=1)
+    assert main(["enrol", "hum", str(tmp_path / "hum.wav"), "--from", "sound", "--steps", "0"]) == 2
+    assert "got 0" in capsys.readouterr().err and not list((tmp_path / "home").rglob("*.safetensors"))
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -55,4 +56,17 @@ def named_file(text: str) -> tuple[str, Path]:
     name, equals, file = text.partition("=")
     if not (name and equals and file):
         raise argparse.ArgumentTypeError(f"expected NAME=FILE, got {text!r}")
-    return name, Path(file)
+    return name, Path(file).expanduser()  # shells leave a ~ behind = alone
+
+
+def prior_files(named: Sequence[tuple[str, Path]]) -> dict[str, Path]:
+    """The files of --prior by name.
+
+    Raises:
+        ValueError: a name that is given twice.
+    """
+    files = dict(named)
+    twice = [name for name in files if [other for other, _ in named].count(name) > 1]
+    if twice:
+        raise ValueError(f"expected each name once with --prior, got {twice[0]!r} more than once")
+    return files

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unsep_lib.commands import Subparsers, add_solver_options, check_device, note
+from unsep_lib.commands import Subparsers, add_solver_options, check_device, note, prior_files
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -67,9 +67,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.json:
         refuse_overwriting([arguments.json], read_texts(arguments), text=True)
+    named = prior_files(arguments.prior)
     apply_profile(arguments)
     check_device(arguments.device)
-    shown = _Scores(dict(arguments.prior))
+    shown = _Scores(dict(arguments.prior) | named)
     try:
         evaluation = evaluate(
             arguments.mixtures, source=arguments.source, only=arguments.only, part=arguments.part,

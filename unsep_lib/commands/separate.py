@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unsep_lib.commands import Subparsers, add_solver_options, note
+from unsep_lib.commands import Subparsers, add_solver_options, note, prior_files
 
 if TYPE_CHECKING:
     from unsep_lib.separation import Request
@@ -51,10 +51,14 @@ def run(arguments: argparse.Namespace) -> int:
         )
     from unsep_lib.separation import refuse_losing, request
     from unsep_lib.solvers import DEFAULT_SOLVER
+    from unsep_lib.source_spec import parse_spec
 
+    files, used = prior_files(arguments.prior), [parse_spec(source).prior for source in arguments.source]
+    if unused := [name for name in files if name not in used]:
+        raise ValueError(f"--prior {unused[0]}=…: expected the prior of a source, {', '.join(used) or 'none'}")
     wanted = request(
         arguments.source, solver=arguments.solver or DEFAULT_SOLVER, steps=arguments.steps, seed=arguments.seed,
-        prior=dict(arguments.prior), device=arguments.device, precision=arguments.precision,
+        prior=files, device=arguments.device, precision=arguments.precision,
         bandwidth=arguments.bandwidth,
     )  # fmt: skip
     folders = recordings(arguments.mixture, arguments.out)

@@ -117,7 +117,7 @@ def run_enrol(arguments: argparse.Namespace) -> int:
     from unsep_lib.training.by_name import ENROL_STEPS, enrol
 
     check_device(arguments.device)
-    steps = arguments.steps or ENROL_STEPS
+    steps = ENROL_STEPS if arguments.steps is None else arguments.steps
     with ExitStack() as stack:
         bar = cache(lambda: stack.enter_context(tqdm(total=steps, desc=arguments.name, unit="step")))
 

@@ -223,7 +223,7 @@ def _prepared(results: Sequence[Clip | Skipped | None]) -> Prepared:
 
 def _layout_of(root: Path, corpus: str) -> Layout:
     if not root.is_dir():
-        raise ValueError(f"{root}: no such folder")
+        raise ValueError(f"{root}: {'expected a folder, got a file' if root.exists() else 'no such folder'}")
     if corpus != "auto" and corpus not in LAYOUTS:
         raise ValueError(f"unknown corpus {corpus!r}: known are auto, {', '.join(CORPORA)}")
     return LAYOUTS[corpus] if corpus != "auto" else next(one for one in LAYOUTS.values() if one.recognises(root))
