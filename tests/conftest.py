@@ -5,7 +5,9 @@ import numpy
 import pytest
 import torch
 from command_line import noise, write
+from filelock import FileLock
 
+from unsep_lib.__main__ import main
 from unsep_lib.networks.unet import CompactConfig, CompactNetwork
 from unsep_lib.priors.checkpoints import save_prior
 from unsep_lib.priors.edm import EdmPrior
@@ -35,6 +37,17 @@ def tiny_prior():
         return EdmPrior(network, 0.1 * torch.rand(BINS), labels).eval().requires_grad_(False)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def book(tmp_path_factory):
+    """The rendered course, in a folder that all processes of this run share: the first that asks for it writes it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "a book"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "index.html").is_file():
+            assert main(["course", "--book", str(folder)]) == 0
+    return folder
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ def test_a_training_in_the_background_is_stopped_with_its_last_step_kept(number,
     assert card_of(tmp_path / "run" / "mine.safetensors")["steps"] == last + 1
 
 
-@pytest.mark.parametrize("group", [True, False])
+@pytest.mark.parametrize("group", [True, pytest.param(False, marks=pytest.mark.full)])
 def test_a_sweep_and_its_workers_are_stopped_with_their_rows_kept(group, home, clips, tmp_path):
     mixture = tmp_path / "mixtures" / "a_0"
     sources = noise(2, 1600).numpy()

@@ -76,11 +76,27 @@ def press(page, name):
     page.get_by_role("button", name=name, exact=True).click()
 
 
-def test_what_is_downloaded_is_what_the_library_separates(opened, recording, shoot):
+def give_wrong_files(page, folder, shoot):
+    page.locator(".unsep-drop").evaluate(DROP, ["notes.txt", "not audio"])
+    page.get_by_role("alert").filter(has_text="notes.txt: not a readable audio file").wait_for()
+    assert page.get_by_role("button", name="Separate", exact=True).is_disabled()
+    assert violations(page) == []
+    shoot(page, "app_3_wrong_file")
+    film = folder / "film.wav"
+    with film.open("wb") as stream:
+        stream.truncate(33_000_000)
+    page.get_by_label("Drop a recording here").set_input_files(film)
+    page.get_by_role("alert").filter(has_text="film.wav: expected at most 32 MB, got 33 MB").wait_for()
+
+
+def test_a_wrong_file_gets_a_sentence_and_what_is_downloaded_is_what_the_library_separates(
+    opened, recording, tmp_path, shoot
+):
     page = opened()
     assert violations(page) == []
     assert not page.get_by_text("Download all").is_visible()
     shoot(page, "app_1_opened")
+    give_wrong_files(page, tmp_path, shoot)
     choose(page, recording)
     page.get_by_label("Seed").fill("5")
     page.get_by_label("Seed").press("Tab")
@@ -124,20 +140,6 @@ def test_on_a_phone_in_the_dark_nothing_is_cut_off_and_the_focus_is_seen(opened,
     assert page.get_by_label("Source 1").evaluate(BRIGHTNESS) < 60
     assert violations(page) == []
     shoot(page, "app_6_phone_in_the_dark")
-
-
-def test_a_wrong_file_gets_a_sentence(opened, tmp_path, shoot):
-    page = opened()
-    page.locator(".unsep-drop").evaluate(DROP, ["notes.txt", "not audio"])
-    page.get_by_role("alert").filter(has_text="notes.txt: not a readable audio file").wait_for()
-    assert page.get_by_role("button", name="Separate", exact=True).is_disabled()
-    assert violations(page) == []
-    shoot(page, "app_3_wrong_file")
-    film = tmp_path / "film.wav"
-    with film.open("wb") as stream:
-        stream.truncate(33_000_000)
-    page.get_by_label("Drop a recording here").set_input_files(film)
-    page.get_by_role("alert").filter(has_text="film.wav: expected at most 32 MB, got 33 MB").wait_for()
 
 
 def test_the_next_one_waits_its_turn_and_cancel_gives_it_away(opened, recording, shoot):

@@ -3,23 +3,14 @@
 import pytest
 from driving import violations
 
-from unsep_lib.__main__ import main
-
 PLAYABLE = "audio => audio.duration > 0.5"
 UNSEEN = "formulas => formulas.filter(one => { const box = one.getBoundingClientRect(); return !box.width; }).length"
 FRACTION = "one => one.children[0].getBoundingClientRect().bottom <= one.children[1].getBoundingClientRect().top + 2"
 PHONE = {"width": 390, "height": 844}
 
 
-@pytest.fixture(scope="module")
-def book(chromium, tmp_path_factory):
-    out = tmp_path_factory.mktemp("a book")
-    assert main(["course", "--book", str(out)]) == 0
-    return out
-
-
 @pytest.fixture
-def opened(book, new_page):
+def opened(new_page, book):
     """opened(name): a page of the book, which may ask for nothing but files of the book."""
     asked = []
 

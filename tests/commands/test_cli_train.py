@@ -6,6 +6,7 @@ import pytest
 from command_line import RATE, contents, names, read, separated, write
 
 from unsep_lib.__main__ import main
+from unsep_lib.networks.unet import CompactConfig
 from unsep_lib.priors.checkpoints import card_of
 from unsep_lib.training import TrainingConfig
 
@@ -22,6 +23,8 @@ def tone_folder(root):
 @pytest.fixture
 def small_training(monkeypatch):
     monkeypatch.setattr("unsep_lib.training.by_name.TrainingConfig", functools.partial(TrainingConfig, **SMALL_CONFIG))
+    monkeypatch.setattr(CompactConfig, "widths", (8, 16))
+    monkeypatch.setattr(CompactConfig, "blocks", (1, 1))
 
 
 def test_an_own_folder_becomes_a_prior_that_separates_by_name(home, small_training, mixture, tmp_path, capsys):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from hardening.cases import PASSED, REFUSED, Place
+from unsep_lib.networks.unet import CompactConfig
 
 COUNTED, KILLED = "hardening", "kills"
 FAILED = "failed"
@@ -19,8 +20,11 @@ killed: dict[tuple[str, int], tuple[int, bool]] = {}  # command, kills meant →
 
 
 @pytest.fixture
-def place(tmp_path, home):
-    """A folder with room for input and output, and tiny priors `speech` and `sound` in the user's folder."""
+def place(tmp_path, home, monkeypatch):
+    """A folder with room for input and output, tiny priors `speech` and `sound`, and training of as small ones."""
+    monkeypatch.setattr("unsep_lib.training.state.SPECTRUM_CROPS", 8)
+    monkeypatch.setattr(CompactConfig, "widths", (8, 8))
+    monkeypatch.setattr(CompactConfig, "blocks", (1, 1))
     (tmp_path / "in").mkdir()
     return Place(tmp_path)
 

@@ -1,5 +1,7 @@
 """What is shipped with the package, on real audio."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -99,8 +101,9 @@ def test_a_label_that_a_prior_lacks_is_offered_of_one_that_has_it():
 
 
 def test_the_default_solver_separates_real_mixtures_of_unseen_voices():
-    rows = []
-    for mixture in embedded_mixtures("1speech-1sound")[5:7]:
+    rows, length = [], 2 * SAMPLE_RATE
+    for whole in embedded_mixtures("1speech-1sound")[5:7]:
+        mixture = replace(whole, mixture=whole.mixture[:length], sources=whole.sources[:, :length])
         sources = separate(mixture.mixture, load_priors(mixture.specs), SAMPLE_RATE).sources[:, 0]
         rows += source_scores(mixture, sources)
     assert sum(row.si_sdr_improvement for row in rows) / len(rows) > LEAST_IMPROVEMENT

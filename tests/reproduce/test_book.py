@@ -5,7 +5,6 @@ import nbformat
 import pytest
 from places import REPOSITORY
 
-from unsep_lib.__main__ import main
 from unsep_lib.reproduce.book import typeset, write_book
 
 MOST_BYTES = 25 << 20
@@ -21,13 +20,6 @@ def test_formulas_become_mathml_and_code_stays():
     names = {node.tag.rpartition("}")[2] for node in xml.fromstring(block).iter()}
     assert "mfrac" in names and "\n" not in block
     assert not set("*_") & set(inline + block)
-
-
-@pytest.fixture(scope="module")
-def book(tmp_path_factory):
-    out = tmp_path_factory.mktemp("book")
-    assert main(["course", "--book", str(out)]) == 0
-    return out
 
 
 def test_the_book_is_one_light_folder_whose_links_lead_somewhere(book):

@@ -1,3 +1,4 @@
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -30,14 +31,22 @@ def python(*arguments):
     return done.stdout
 
 
+def step(manifest, batch, file):
+    """One training step in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [str(STEP), str(manifest), str(batch), str(file)])
+        patch.setattr(torch.nn.utils, "clip_grad_norm_", torch.nn.utils.clip_grad_norm_)  # as it was, afterwards
+        runpy.run_path(str(STEP))
+
+
 def test_two_processes_give_the_gradient_of_one_with_twice_the_batch(voices, tmp_path):
-    python(STEP, voices, 4, tmp_path / "one")
+    step(voices, 4, tmp_path / "one")
     python(*LAUNCH, STEP, voices, 2, tmp_path / "two")
     one, two = load_file(tmp_path / "one"), load_file(tmp_path / "two")
     assert one.keys() == two.keys()
     for name, gradient in one.items():
         torch.testing.assert_close(two[name], gradient, rtol=1e-4, atol=FLOAT_TOLERANCE * float(gradient.abs().max()))
-    python(STEP, voices, 2, tmp_path / "half")
+    step(voices, 2, tmp_path / "half")
     half = load_file(tmp_path / "half")
     assert any((half[name] - one[name]).norm() > 0.1 * one[name].norm() for name in one)
 

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 import unsep_lib.training.loop
 from unsep_lib.data.clips import Clip
+from unsep_lib.networks.unet import CompactConfig
 from unsep_lib.priors.base import GaussianPrior
 from unsep_lib.priors.checkpoints import card_of, load_prior
 from unsep_lib.priors.edm import SIGMA_MAX, SIGMA_MIN
@@ -33,7 +34,8 @@ def clips(tmp_path):
 
 
 def small(**changes):
-    return TrainingConfig(**({"steps": 6, "batch": 2, "crop_seconds": 0.5, "warmup_steps": 2} | changes))
+    shape = {"widths": (8, 16), "blocks": (1, 1)}
+    return TrainingConfig(**({"steps": 6, "batch": 2, "crop_seconds": 0.5, "warmup_steps": 2} | shape | changes))
 
 
 def tensors(folder, name="tones"):
@@ -56,9 +58,9 @@ def test_an_interrupted_run_resumed_equals_an_uninterrupted_one(clips, tmp_path)
 
 
 def test_training_lowers_the_validation_loss_and_learns_the_labels(clips, tmp_path):
-    config = small(steps=60, batch=4, ema=0.9)
-    before = train_prior("tones", clips, tmp_path / "before", small(steps=1))
-    after = train_prior("tones", clips, tmp_path / "after", config)
+    shape = {"widths": CompactConfig.widths, "blocks": CompactConfig.blocks}
+    before = train_prior("tones", clips, tmp_path / "before", small(steps=1, **shape))
+    after = train_prior("tones", clips, tmp_path / "after", small(steps=60, batch=4, ema=0.9, **shape))
     stream = CropStream(clips[2:], ("high", "low"), 0.5, (-22, -22), numpy.random.default_rng(1), augment=False)
     crops, labels = stream.batch(16)
     losses = [numpy.mean(validation_loss(load_prior(path), crops, labels)) for path in (before, after)]
