@@ -21,6 +21,7 @@ from unsep_lib.__main__ import main
 from unsep_lib.app import jobs, recordings
 from unsep_lib.audio import mono, read_audio, read_mono
 from unsep_lib.data.embedded import embedded_mixtures
+from unsep_lib.evaluation import baselines
 from unsep_lib.evaluation.metrics import si_sdr
 from unsep_lib.priors.checkpoints import FORMAT
 from unsep_lib.separation import UNFINISHED, separate, separate_file
@@ -191,6 +192,19 @@ def test_an_upload_that_does_not_know_its_length_is_measured():
     assert found.audio.seconds == pytest.approx(14, abs=0.1)
     with pytest.raises(ValueError, match=r"^song\.m4a: not a readable audio file .*`ffmpeg -i song\.m4a"):
         recordings.read_upload("song.m4a", b"\0\0\0 ftypM4A " + bytes(500))
+
+
+def test_numba_is_given_a_folder_where_none_can_be_written(monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "mine")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    baselines._let_numba_cache()
+    assert os.environ["NUMBA_CACHE_DIR"] == "mine"
+    monkeypatch.delenv("NUMBA_CACHE_DIR")
+    baselines._let_numba_cache()
+    assert "unsep-numba" in os.environ.pop("NUMBA_CACHE_DIR")
+    monkeypatch.undo()
+    baselines._let_numba_cache()
+    assert "NUMBA_CACHE_DIR" not in os.environ
 
 
 @pytest.mark.full

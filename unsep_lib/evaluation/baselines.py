@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
 
+import platformdirs
 import torch
 
 from unsep_lib.stft import inverse_stft, stft
 
 MASK_FLOOR = 1e-8
-HPSS_MEDIAN = 31  # frames, bins
 NMF_COMPONENTS = 16  # spectra per class; 4, 8, 32 and 64 score 1.3 to 3 dB less on the selection set
 NMF_TRAINING_ITERATIONS, NMF_ITERATIONS = 200, 100  # multiplicative updates
 
@@ -36,17 +40,25 @@ def mixture_itself(mixture: torch.Tensor, references: torch.Tensor) -> torch.Ten
 
 
 def hpss(mixture: torch.Tensor) -> torch.Tensor:
-    """The harmonic and the percussive part of `mixture` [time]: [2, time] (Fitzgerald, DAFx 2010).
+    """The harmonic and the percussive part of `mixture` [time]: [2, time], by median filters (librosa's defaults).
 
-    Of the STFT's magnitudes the median over 31 frames is the harmonic part's, that over 31 bins the percussive part's;
-    a Wiener filter of these two shares the mixture out. It gets no specifications: the score decides which part belongs
-    to which source.
+    It gets no specifications: the score decides which part belongs to which source.
     """
-    from scipy.ndimage import median_filter
+    _let_numba_cache()
+    import librosa
 
-    magnitudes = stft(mixture[None])[0].abs().numpy()
-    across = [torch.from_numpy(median_filter(magnitudes, size)) for size in ((1, HPSS_MEDIAN), (HPSS_MEDIAN, 1))]
-    return _masked(mixture, torch.stack(across).square() + MASK_FLOOR**2)
+    parts = librosa.decompose.hpss(stft(mixture[None])[0].numpy())
+    return torch.stack([inverse_stft(torch.from_numpy(part)[None], mixture.shape[-1])[0] for part in parts])
+
+
+def _let_numba_cache() -> None:
+    """Name a folder for what numba compiles, where neither librosa's own nor the user's may be written to."""
+    package = find_spec("librosa")
+    folders = [Path(package.origin).parent] if package and package.origin else []
+    folders.append(platformdirs.user_cache_path("numba"))
+    existing = (next(path for path in (folder, *folder.parents) if path.exists()) for folder in folders)
+    if not any(os.access(folder, os.W_OK) for folder in existing):
+        os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / f"unsep-numba-{os.getpid()}"))
 
 
 def nmf_dictionary(clips: Sequence[torch.Tensor], components: int = NMF_COMPONENTS) -> torch.Tensor:

@@ -110,7 +110,9 @@ BASELINES = {
     "oracle-ratio-mask": Baseline(lambda mixture, references, _: oracle_ratio_mask(mixture, references)),
     "oracle-wiener": Baseline(lambda mixture, references, _: oracle_wiener(mixture, references)),
     "nmf": Baseline(lambda mixture, _, dictionaries: nmf_sources(mixture, dictionaries), learns=True),
-    "hpss": Baseline(lambda mixture, *_: hpss(mixture), ordered=False, sources=HPSS_SOURCES, module="scipy.ndimage"),
+    "hpss": Baseline(
+        lambda mixture, *_: hpss(mixture), ordered=False, sources=HPSS_SOURCES, module="librosa.decompose"
+    ),
     "conv-tasnet": Baseline(lambda mixture, _, learned: learned[0].separate(mixture), weights=SHIPPED),
 }
 
