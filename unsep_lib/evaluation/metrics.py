@@ -28,19 +28,17 @@ def si_sdr(estimate: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
     """Scale-invariant signal-to-distortion ratio in dB over the last axis (arXiv 1811.02508).
 
     `10 log₁₀(‖αs‖²/‖αs − ŝ‖²)` with `α = ⟨ŝ, s⟩/‖s‖²`, means removed; NaN where either is constant, as in silence.
-    What float64 cannot tell from 0 is added to every energy, so that no other score is infinite.
 
     Raises:
         ValueError: shapes differ.
     """
+    from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio  # imports matplotlib
+
     if estimate.shape != reference.shape:
         raise ValueError(f"expected an estimate of shape {tuple(reference.shape)}, got {tuple(estimate.shape)}")
+    score = scale_invariant_signal_distortion_ratio(estimate.double(), reference.double(), zero_mean=True)
     constant = (reference == reference[..., :1]).all(dim=-1) | (estimate == estimate[..., :1]).all(dim=-1)
-    found, true = (x.double() - x.double().mean(dim=-1, keepdim=True) for x in (estimate, reference))
-    least = torch.finfo(torch.float64).eps
-    scale = ((found * true).sum(dim=-1, keepdim=True) + least) / (true.square().sum(dim=-1, keepdim=True) + least)
-    energy = ((scale * true).square().sum(dim=-1) + least) / ((scale * true - found).square().sum(dim=-1) + least)
-    return (10 * torch.log10(energy)).masked_fill(constant, float("nan"))
+    return score.masked_fill(constant, float("nan"))
 
 
 class Score(TypedDict):
