@@ -1,5 +1,6 @@
 import os
 import random
+import signal
 
 import numpy
 import pytest
@@ -11,6 +12,11 @@ from unsep_lib.__main__ import main
 from unsep_lib.networks.unet import CompactConfig, CompactNetwork
 from unsep_lib.priors.checkpoints import save_prior
 from unsep_lib.priors.edm import EdmPrior
+
+# A suite in the background is begun without these, and what it starts would not hear them either.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 BINS = 256
 TINY = {"widths": (8, 8), "blocks": (1, 1), "heads": 2, "embedding": 16}

@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
             on_start=shown.start, on_kept=shown.kept, on_mixture=shown.rows,
         )  # fmt: skip
     except BaseException:
-        if arguments.json and shown.done:
+        if arguments.json and 0 < shown.done < len(shown.mixtures):
             note(f"the scores of {shown.done} of {len(shown.mixtures)} mixtures are kept beside {arguments.json}; "
                  "the same command goes on after them")  # fmt: skip
         raise

@@ -237,9 +237,11 @@ def evaluate(
             found.append(score(mixture))
             if on_mixture is not None:
                 on_mixture(mixture.name, list(found[-1].rows))
-        evaluation = _summed(found, voices)
-        if json is not None:
+        evaluation = _summed(found, voices) if any(one.rows for one in found) else None
+        if json is not None and evaluation is not None:
             write_json(json, evaluation.as_json())
+    if evaluation is None:  # and nothing is kept, since the same call would find the same
+        raise ValueError("expected at least one mixture with an audible reference, got none")
     return evaluation
 
 
@@ -267,11 +269,8 @@ def mixture_score(mixture: Mixture, method: Method, voices: bool) -> MixtureScor
 
 
 def _summed(scores: Sequence[MixtureScore], voices: bool) -> Evaluation:
-    rows = tuple(row for one in scores for row in one.rows)
-    if not rows:
-        raise ValueError("expected at least one mixture with an audible reference, got none")
     return Evaluation(
-        rows,
+        tuple(row for one in scores for row in one.rows),
         sum(one.seconds for one in scores) / len(scores),
         sum(one.silent_references for one in scores),
         sum(one.switches for one in scores),
