@@ -1,10 +1,9 @@
 import pytest
 import torch
 
-from unsep_lib.audio import resample
+from unsep_lib.audio import in_context, resample
 from unsep_lib.bandwidth import BANDWIDTHS, upward
 from unsep_lib.separation import request, separate
-from unsep_lib.windows import in_context
 
 RATE = 44_100
 LENGTH = 13 * RATE + 77  # two blocks of 6 s and a rest

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import math
 import os
 import re
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -310,6 +311,19 @@ def resample(samples: torch.Tensor, rate_from: int, rate_to: int) -> torch.Tenso
         return torch.from_numpy(filtered).to(samples)
     resampled: torch.Tensor = torchaudio.functional.resample(samples, rate_from, rate_to)
     return resampled
+
+
+def in_context(
+    blocks: Iterable[torch.Tensor], context: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Each block [..., time] between up to `context` samples of what lies behind it and of the block ahead."""
+    before = pending = None
+    for block in itertools.chain(blocks, [None]):
+        if pending is not None:
+            behind = pending[..., :0] if before is None else before
+            yield behind, pending, pending[..., :0] if block is None else block[..., :context]
+            before = torch.cat([behind, pending], dim=-1)[..., -context:]
+        pending = block
 
 
 def rms_dbfs(samples: torch.Tensor) -> float:

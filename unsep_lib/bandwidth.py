@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch.nn import functional
 
-from unsep_lib.audio import SAMPLE_RATE
-from unsep_lib.windows import in_context
+from unsep_lib.audio import SAMPLE_RATE, in_context
 
 FULL = "full"
 BANDWIDTHS = (FULL, "16k")  # "16k": tracks end at 8 kHz, what lies above stays in the residual

@@ -18,7 +18,16 @@ from typing import NamedTuple
 import numpy
 import torch
 
-from unsep_lib.audio import HIGHEST_RATE, LOWEST_RATE, SAMPLE_RATE, no_samples, open_audio, read_audio, resample
+from unsep_lib.audio import (
+    HIGHEST_RATE,
+    LOWEST_RATE,
+    SAMPLE_RATE,
+    in_context,
+    no_samples,
+    open_audio,
+    read_audio,
+    resample,
+)
 from unsep_lib.priors.base import matched
 
 WINDOW = 128_000  # samples at 16 kHz: 8 s
@@ -174,19 +183,6 @@ def resampled_blocks(blocks: Iterable[torch.Tensor], rate_from: int, rate_to: in
         whole = resample(torch.cat([behind, block, ahead], dim=-1), rate_from, rate_to)
         begin = behind.shape[-1] // down * up
         yield whole[..., begin : begin - (-block.shape[-1] * up // down)]
-
-
-def in_context(
-    blocks: Iterable[torch.Tensor], context: int
-) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Each block [..., time] between up to `context` samples of what lies behind it and of the block ahead."""
-    before = pending = None
-    for block in itertools.chain(blocks, [None]):
-        if pending is not None:
-            behind = pending[..., :0] if before is None else before
-            yield behind, pending, pending[..., :0] if block is None else block[..., :context]
-            before = torch.cat([behind, pending], dim=-1)[..., -context:]
-        pending = block
 
 
 def _ratio(rate_from: int, rate_to: int) -> tuple[int, int, int]:
