@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout, lock_descriptor
 LOCK = ".lock"
 STAGING = ".staging.partial"
 LONGEST_PREFIX = 100  # bytes of a target's name in that of its temporary file; most systems allow 255 in all
+KEY_LENGTH = 20  # hexadecimal digits
 HASH_BLOCK = 1 << 20  # bytes read at a time when hashing: keeps memory flat for any file
 HEAD = 1 << 16  # bytes by which a text is told from a recording
 
@@ -180,6 +181,11 @@ def kept(folder: Path, prefix: str, key: str) -> Iterator[Path]:
             store.rmdir()
         raise
     shutil.rmtree(store, ignore_errors=True)
+
+
+def key_of(value: object) -> str:
+    """A short hash of anything that JSON can hold: 80 bits, no collisions among any number of works."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
 
 
 def _umask() -> int:

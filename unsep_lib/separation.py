@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import html
 import io
 import json
@@ -22,13 +21,13 @@ import torch
 
 from unsep_lib.audio import SAMPLE_RATE, SILENCE_DBFS, dbfs, rms_dbfs
 from unsep_lib.bandwidth import BANDWIDTHS, FULL, upward
-from unsep_lib.files import alone, kept, refuse_overwriting, sha256, staged, write_bytes, write_json
+from unsep_lib.files import alone, kept, key_of, refuse_overwriting, sha256, staged, write_bytes, write_json
 from unsep_lib.priors.base import Prior
 from unsep_lib.priors.checkpoints import digest_of, load_prior, priors_that_know
 from unsep_lib.settings import names_python
 from unsep_lib.solvers import DEFAULT_SOLVER, SOLVERS, Snapshot, Solver, solve_judged, solver_named
 from unsep_lib.solvers.agreement import Confidence
-from unsep_lib.solvers.mixture_consistency import at_levels_of
+from unsep_lib.solvers.mixture_consistency import fit_levels
 from unsep_lib.source_spec import RESIDUAL, SourceSpec, file_names, parse_spec
 from unsep_lib.versions import peak_memory_mb, versions
 from unsep_lib.windows import (
@@ -61,7 +60,6 @@ WINDOW_SEED_STRIDE = 1_000_003  # window n of seed s runs on seed s + n · this 
 KEPT = ".windows-"  # folders of finished windows, beside the tracks to come
 UNFINISHED = "unfinished-tracks"  # folder of the tracks as far as they are written
 REPORT = "report.json"
-KEY_LENGTH = 20  # hexadecimal digits
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ class Request:
         weights, device = digests(self.origins), self.device or "cpu"
         known = self.metadata() | {"recording": sha256(path), "weights": weights, "device": device}
         known |= {"precision": self.precision} | ({"start": [sha256(file) for file in start]} if start else {})
-        return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
+        return key_of(known)
 
 
 @dataclass(frozen=True, eq=False)
@@ -386,7 +384,7 @@ def window_solver(wanted: Request, on_step: OnStep = None) -> SolvedWindow:
             solver = wanted.solver
             if estimates is not None:
                 begun = estimates.unflatten(0, (len(wanted.priors), len(mixture))).transpose(0, 1)[audible]
-                solver = solver.begun_at(at_levels_of(scaled, begun.to(scaled)))
+                solver = solver.begun_at(fit_levels(begun.to(scaled), scaled))
             found = solve_judged(scaled, wanted.priors, solver=solver, steps=wanted.steps, seeds=seeds, on_step=on_step)
             sources[:, audible] = found.sources.transpose(0, 1).to(mixture.device) / gain
             agreement = None if found.agreement is None else found.agreement.mean(dim=0).cpu()

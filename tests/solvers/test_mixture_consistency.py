@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from unsep_lib.solvers.mixture_consistency import (
-    at_levels_of,
+    fit_levels,
     share_by_power,
     share_equally,
     wiener_filter,
@@ -47,7 +47,7 @@ def test_one_source_is_the_whole_mixture_and_silence_stays_silent():
 def test_estimates_of_any_level_return_to_that_of_the_mixture():
     sources = torch.randn(2, 3, 4000, generator=torch.Generator().manual_seed(6))
     gains = torch.tensor([[3.0, -0.1, 1.0], [1e-3, 40.0, 7.0]])
-    torch.testing.assert_close(at_levels_of(sources.sum(dim=1), sources * gains[..., None]), sources, atol=1e-5, rtol=0)
+    torch.testing.assert_close(fit_levels(sources * gains[..., None], sources.sum(dim=1)), sources, atol=1e-5, rtol=0)
 
 
 def test_estimates_that_are_alike_keep_equal_levels():
@@ -56,7 +56,7 @@ def test_estimates_that_are_alike_keep_equal_levels():
     nearly = same + 1e-4 * torch.randn(1, 2, 4000, generator=torch.Generator().manual_seed(8))
     for clean in (same, nearly):
         torch.testing.assert_close(
-            at_levels_of(mixture, clean), mixture[:, None].expand(-1, 2, -1) / 2, atol=1e-2, rtol=0
+            fit_levels(clean, mixture), mixture[:, None].expand(-1, 2, -1) / 2, atol=1e-2, rtol=0
         )
     silent = torch.cat([mixture[:, None], torch.zeros(1, 1, 4000)], dim=1)
-    torch.testing.assert_close(at_levels_of(mixture, 5 * silent), silent, atol=1e-5, rtol=0)
+    torch.testing.assert_close(fit_levels(5 * silent, mixture), silent, atol=1e-5, rtol=0)

@@ -67,10 +67,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.json:
         refuse_overwriting([arguments.json], read_texts(arguments), text=True)
-    named = prior_files(arguments.prior)
+    prior_files(arguments.prior)  # before those of the profile, which may be given again
     apply_profile(arguments)
     check_device(arguments.device)
-    shown = _Scores(dict(arguments.prior) | named)
+    shown = _Scores(dict(arguments.prior))
     try:
         evaluation = evaluate(
             arguments.mixtures, source=arguments.source, only=arguments.only, part=arguments.part,

@@ -18,13 +18,12 @@ import torch
 from unsep_lib.audio import SAMPLE_RATE, SILENCE_DBFS, mono, read_audio, resample, rms_dbfs
 from unsep_lib.data.clips import Clip, active_spans, read_lines, read_manifest, stored_name, write_lines, write_manifest
 from unsep_lib.data.layouts import LAYOUTS, Entry, Layout, left_out, tables_of
-from unsep_lib.files import alone, refuse_overwriting, sha256
+from unsep_lib.files import KEY_LENGTH, alone, refuse_overwriting, sha256
 from unsep_lib.parallel import spread
 from unsep_lib.priors.checkpoints import home
 from unsep_lib.source_spec import class_label
 
 FULL_SCALE = 32767 / 32768  # the largest 16-bit sample
-KEY_LENGTH = 20  # hexadecimal digits
 KEEP_SECONDS = 60.0  # a kill loses at most so much reading
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json as json_format
 import secrets
 import time
@@ -30,7 +29,7 @@ from unsep_lib.evaluation.metrics import (
     statistic,
     voices_of,
 )
-from unsep_lib.files import alone, kept, write_json
+from unsep_lib.files import alone, kept, key_of, write_json
 from unsep_lib.separation import Separation, check_count, digests, load_priors, origins_of, separate, step_count
 from unsep_lib.solvers import DEFAULT_SOLVER, Solver, solver_named
 from unsep_lib.solvers.agreement import Confidence
@@ -39,7 +38,6 @@ from unsep_lib.versions import peak_memory_mb, versions
 from unsep_lib.windows import HOP
 
 COLLAPSE_DB = -10.0  # a source whose SI-SDR falls by more than this has collapsed
-KEY_LENGTH = 20  # hexadecimal digits
 Method = Callable[[Mixture], torch.Tensor | Separation]
 
 
@@ -125,6 +123,7 @@ class Evaluation:
 
     def as_json(self) -> dict[str, object]:
         """The evaluation in the documented JSON layout."""
+        fit = self.calibration
         statistics = {name: self.statistic(name) for name in ("si_sdr", "si_sdr_improvement")}
         report: dict[str, object] = {name: found and asdict(found) for name, found in statistics.items()}
         report |= {
@@ -134,7 +133,7 @@ class Evaluation:
             "source_switches": self.switches,
             "window_passages": self.passages,
             "peak_memory_mb": peak_memory_mb(),
-            "calibration": None if self.calibration is None else asdict(self.calibration),
+            "calibration": fit and asdict(fit),
             "rows": [asdict(row) for row in self.rows],
         }
         return report if self.voices is None else report | {"voices": [asdict(voice) for voice in self.voices]}
@@ -228,7 +227,7 @@ def evaluate(
         decided += [digests(origins_of(specs, prior or {}, solver))]
     else:
         decided += [secrets.token_hex()]
-    with _beside(json, _hash(decided)) as store:
+    with _beside(json, key_of(decided)) as store:
         score: Score = partial(mixture_score, method=method, voices=voices)
         if store is not None:
             score = _kept(score, store, on_kept)
@@ -286,12 +285,8 @@ def _beside(json: Path | str | None, key: str) -> Iterator[Path | None]:
         yield None
         return
     json = Path(json)
-    with alone(json, file=True), kept(json.parent, f".scored-{_hash(json.name)}-", key) as store:
+    with alone(json, file=True), kept(json.parent, f".scored-{key_of(json.name)}-", key) as store:
         yield store
-
-
-def _hash(value: object) -> str:
-    return hashlib.sha256(json_format.dumps(value, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
 
 
 def _kept(score: Score, store: Path, on_kept: Callable[[str], None] | None) -> Score:
@@ -299,7 +294,7 @@ def _kept(score: Score, store: Path, on_kept: Callable[[str], None] | None) -> S
 
     def of_mixture(mixture: Mixture) -> MixtureScore:
         what = [mixture.name, *map(str, mixture.specs), mixture_digest(mixture)]
-        file = store / f"{_hash(what)}.json"
+        file = store / f"{key_of(what)}.json"
         # None yet, or damaged when the power failed: then it is scored again.
         with contextlib.suppress(OSError, ValueError, TypeError, LookupError):
             found = _read_score(file)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
 from unsep_lib.evaluation.metrics import Score
+from unsep_lib.files import key_of
 from unsep_lib.source_spec import SourceSpec, parse_spec
 from unsep_lib.versions import __version__
 
 ROW_FORMAT = 1  # raised when a row's meaning changes, so that older rows are computed again
-KEY_LENGTH = 20  # hexadecimal digits: 80 bits, no collisions among any number of rows
 
 
 @dataclass(frozen=True)
@@ -86,8 +85,7 @@ class Row:
     @property
     def key(self) -> str:
         """Hash of the content, the stem of the row's file."""
-        text = json.dumps(self.content(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
+        return key_of(self.content())
 
     @property
     def specs(self) -> tuple[SourceSpec, ...]:

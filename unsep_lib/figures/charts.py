@@ -12,6 +12,7 @@ import torch
 from unsep_lib.figures.spectrograms import Deviating, Trained, new_figure
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
@@ -234,8 +235,7 @@ def scatter(points: Mapping[str, Sequence[tuple[float, float]]], xlabel: str, yl
     """Points points[name] = (x, y)."""
     figure = new_figure(5.5, 3.4)
     axes = figure.subplots()
-    for index, ((name, own), mark) in enumerate(zip(points.items(), cycle(MARKS), strict=False)):
-        axes.plot(*zip(*own, strict=True), mark, color=f"C{index}", markersize=5, alpha=0.8, label=name)
+    _scattered(axes, points)
     axes.set(xlabel=xlabel, ylabel=ylabel)
     axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1.0))
     return figure
@@ -249,11 +249,15 @@ def reliability(points: Mapping[str, Sequence[tuple[float, float]]], spread: flo
     ends = numpy.array([min(estimates), max(estimates)])
     axes.plot(ends, ends, color="black", lw=0.8, label="true = estimated")
     axes.fill_between(ends, ends - spread, ends + spread, color="0.9", label=f"± {spread:g} dB")
-    for index, ((name, own), mark) in enumerate(zip(points.items(), cycle(MARKS), strict=False)):
-        axes.plot(*zip(*own, strict=True), mark, color=f"C{index}", markersize=5, alpha=0.8, label=name)
+    _scattered(axes, points)
     axes.set(xlabel="estimated improvement (dB)", ylabel="true improvement (dB)")
     axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1.0))
     return figure
+
+
+def _scattered(axes: Axes, points: Mapping[str, Sequence[tuple[float, float]]]) -> None:
+    for index, ((name, own), mark) in enumerate(zip(points.items(), cycle(MARKS), strict=False)):
+        axes.plot(*zip(*own, strict=True), mark, color=f"C{index}", markersize=5, alpha=0.8, label=name)
 
 
 def _plain(axis: Axis) -> None:

@@ -57,7 +57,7 @@ def wiener_filter(clean: torch.Tensor, mixture: torch.Tensor) -> torch.Tensor:
     return found
 
 
-def at_levels_of(mixture: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
+def fit_levels(clean: torch.Tensor, mixture: torch.Tensor) -> torch.Tensor:
     """The estimates [batch, source, time], each times the gain with which their sum comes nearest to the mixture.
 
     `min_g ‖y − Σ g_k x̂_k‖²` over estimates of unit norm, by the pseudo-inverse. Separators that SI-SDR trained return
