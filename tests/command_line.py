@@ -1,7 +1,5 @@
 """Running `unsep` on small files, for tests."""
 
-import signal
-
 import soundfile
 import torch
 
@@ -9,11 +7,6 @@ from unsep_lib.__main__ import main
 
 RATE = 22_050
 FAST = ["--solver", "projection", "--steps", "1"]
-
-
-def as_at_a_terminal():
-    """For a child before it runs: Ctrl-C reaches it, also where this suite was begun in the background."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def noise(*shape, seed=0):

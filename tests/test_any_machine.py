@@ -14,7 +14,7 @@ import numpy
 import psutil
 import pytest
 import soundfile
-from command_line import FAST, as_at_a_terminal, names, noise, write
+from command_line import FAST, names, noise, write
 from places import REPOSITORY
 
 from unsep_lib.__main__ import main
@@ -121,9 +121,8 @@ def test_it_runs_where_home_and_the_packages_cannot_be_written(home, mixture, tm
 def interrupted(command, begun, pause):
     """Ctrl-C some time after `begun()`: its exit code and what it said; all its children have ended."""
     process = subprocess.Popen(
-        command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        preexec_fn=as_at_a_terminal,
-    )  # fmt: skip
+        command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     deadline = time.monotonic() + PATIENCE
     while not begun() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)

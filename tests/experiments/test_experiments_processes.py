@@ -10,7 +10,6 @@ import time
 import psutil
 import pytest
 import torch
-from command_line import as_at_a_terminal
 from distributed import LocalCluster
 from experiment_cases import Here, assert_same_table, write_mixtures
 
@@ -77,9 +76,7 @@ def test_ctrl_c_ends_a_sweep_and_its_workers_with_one_line(rows, home, tmp_path)
     config, out = write_config(tmp_path, seeds=200), tmp_path / "out"
     command = [sys.executable, "-c", COMMAND, "experiment", str(config), "--out", str(out), "--workers", "2"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=as_at_a_terminal
-    )
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + PATIENCE
     while not (out / ".lock").exists() and time.monotonic() < deadline:
         time.sleep(0.005)
